@@ -1,0 +1,36 @@
+"""What can go wrong while the one-machine set-up starts.
+
+LocalSetupError
+├── JavaMissing      no Java, or one that is too old
+├── JarsUnavailable  the Java libraries cannot be resolved, or are not the pinned ones
+├── ServerFailed     a server of ours did not start
+└── CorpusError      a corpus file that cannot be read
+"""
+
+from __future__ import annotations
+
+
+class LocalSetupError(RuntimeError):
+    """Base of all errors of this package; ``exit_code`` follows the stages' meaning."""
+
+    exit_code = 1
+
+
+class JavaMissing(LocalSetupError):
+    """No usable Java runtime; the message holds the command that installs one."""
+
+    exit_code = 2
+
+
+class JarsUnavailable(LocalSetupError):
+    """Ivy could not bring the jars, or what it brought differs from the pinned checksums."""
+
+
+class ServerFailed(LocalSetupError):
+    """A server ended, or said nothing, before it accepted connections."""
+
+
+class CorpusError(LocalSetupError):
+    """A corpus file is missing or holds something that is no pull request."""
+
+    exit_code = 3

@@ -1,0 +1,140 @@
+package local_setup;
+
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.concurrent.locks.ReentrantLock;
+
+import org.h2.mvstore.MVStore;
+
+import de.bwaldvogel.mongo.MongoServer;
+import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.bson.Document;
+import io.netty.channel.Channel;
+
+/**
+ * A MongoDB-wire server over one H2 file, durable against the death of its process.
+ *
+ * <p>Arguments: file, port (0 = any free one), process id of the parent. Prints "LISTENING port" once
+ * it accepts connections, or "FAILED reason", and ends when the parent does, when standard input
+ * closes, or on SIGTERM.
+ *
+ * <p>Why not H2Backend as it is: its store saves in the background every second, so a killed process
+ * loses acknowledged writes, and may save between the document and its index entry. Here nothing is
+ * saved in the background; every command that can write runs alone and its answer leaves only
+ * after the store is committed.
+ */
+public final class EmbeddedMongo extends H2Backend {
+
+    /** pymongo 4.20 refuses servers below wire version 8; 13 is what MongoDB 5.0 answers. */
+    private static final MongoVersion VERSION = new MongoVersion() {
+        @Override
+        public List<Integer> getVersionArray() {
+            return List.of(5, 0, 0);
+        }
+
+        @Override
+        public int getWireVersion() {
+            return 13;
+        }
+    };
+
+    /** Commands that change no document; whatever is not here is committed before its answer. */
+    private static final Set<String> READ_ONLY = Set.of(
+        "find", "getmore", "killcursors", "count", "distinct", "ismaster", "hello", "ping", "buildinfo",
+        "serverstatus", "whatsmyuri", "getlog", "listdatabases", "listcollections", "listindexes",
+        "dbstats", "collstats", "connectionstatus", "hostinfo", "getcmdlineopts", "endsessions",
+        "getfreemonitoringstatus", "replsetgetstatus", "validate");
+
+    /** Rewriting sparse parts of the file is checked for once in so many commits. */
+    private static final int COMMITS_BETWEEN_COMPACTIONS = 64;
+    private static final int TARGET_FILL_PERCENT = 50;
+    private static final int COMPACTION_BYTES = 8 * 1024 * 1024;
+    private static final int CLOSING_COMPACTION_MS = 2000;
+
+    private final ReentrantLock writing = new ReentrantLock();
+    private int commits;
+
+    private EmbeddedMongo(MVStore store) {
+        super(store);
+        version(VERSION);
+    }
+
+    @Override
+    public Document handleCommand(Channel channel, String database, String command, Document query) {
+        if (!writes(command, query)) {
+            return super.handleCommand(channel, database, command, query);
+        }
+        writing.lock();
+        try {
+            Document answer = super.handleCommand(channel, database, command, query);
+            save();
+            return answer;
+        } finally {
+            writing.unlock();
+        }
+    }
+
+    private static boolean writes(String command, Document query) {
+        String name = command.toLowerCase(Locale.ROOT);
+        if (name.equals("aggregate")) {
+            // Only the stages $out and $merge write. A false alarm (the word in a value) costs a
+            // commit of nothing.
+            String pipeline = String.valueOf(query.get("pipeline"));
+            return pipeline.contains("$out") || pipeline.contains("$merge");
+        }
+        return !READ_ONLY.contains(name);
+    }
+
+    private void save() {
+        MVStore store = getMvStore();
+        store.commit();
+        commits++;
+        if (commits % COMMITS_BETWEEN_COMPACTIONS == 0) {
+            store.compact(TARGET_FILL_PERCENT, COMPACTION_BYTES);
+        }
+    }
+
+    @Override
+    public void close() {
+        writing.lock();
+        try {
+            MVStore store = getMvStore();
+            if (!store.isClosed()) {
+                store.commit();
+                store.close(CLOSING_COMPACTION_MS);
+            }
+        } finally {
+            writing.unlock();
+        }
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        String file = arguments[0];
+        int port = Integer.parseInt(arguments[1]);
+        long parent = Long.parseLong(arguments[2]);
+        MongoServer server;
+        try {
+            MVStore store = new MVStore.Builder()
+                .fileName(file).autoCommitDisabled().autoCommitBufferSize(0).compress().open();
+            server = new MongoServer(new EmbeddedMongo(store));
+            server.bind(new InetSocketAddress(InetAddress.getByName("127.0.0.1"), port));
+        } catch (Exception error) {
+            System.out.println("FAILED " + String.valueOf(error.getMessage()).replace('\n', ' '));
+            System.exit(1);
+            return;
+        }
+        Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow, "closing"));
+        // Two watches, because a forked child of the parent may keep the pipe open.
+        ProcessHandle.of(parent).ifPresentOrElse(
+            handle -> handle.onExit().thenRun(() -> System.exit(0)), () -> System.exit(0));
+        System.out.println("LISTENING " + server.getLocalAddress().getPort());
+        while (System.in.read() >= 0) {
+            // Nothing is ever written to us: reading only notices the end.
+        }
+        System.exit(0);
+    }
+}
