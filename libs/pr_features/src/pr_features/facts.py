@@ -78,7 +78,7 @@ class Facts:
             return NAN
         share = shrunk(self.history.norms, self.profile.norms, name).centre
         seen = share if value else 1.0 - share
-        return -math.log2(0.01 + 0.99 * seen)
+        return max(0.0, -math.log2(0.01 + 0.99 * seen))
 
 
 def number(value: float | bool | None) -> float:

@@ -33,6 +33,7 @@ class Feature:
         missing: when it has no value; None for a feature that always has one.
         show: how a reason prints it.
         value: computes it; NaN means missing.
+        norm: the repository norm (``norms.QUANTITIES``) that says what is usual, if there is one.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Feature:
     missing: str | None
     show: Show
     value: Callable[[Facts], float]
+    norm: str | None = None
 
 
 NO_SIZES = "sizes not fetched (a list's object has none)"
@@ -73,7 +75,7 @@ _SIZE: tuple[Feature, ...] = (
     Feature("deletions", "size", "lines removed", DOUBLINGS, 0, None, "deletions", NO_SIZES, "count",
             lambda f: log2_1p(f.count("deletions"))),
     Feature("changed_files", "size", "files changed", DOUBLINGS, 0, None, "changed_files", NO_SIZES, "count",
-            lambda f: log2_1p(f.count("changed_files"))),
+            lambda f: log2_1p(f.count("changed_files")), norm="files"),
     Feature("commits", "size", "commits", DOUBLINGS, 0, None, "commits", NO_SIZES, "count",
             lambda f: log2_1p(f.count("commits_count"))),
     Feature("lines_per_file", "size", "lines a file", DOUBLINGS, 0, None, "additions, deletions, changed_files",
@@ -84,7 +86,7 @@ _SIZE: tuple[Feature, ...] = (
 
 _TITLE: tuple[Feature, ...] = (
     Feature("title_length", "title", "characters in the title", DOUBLINGS, 0, None, "title", None, "length",
-            lambda f: log2_1p(len(f.title))),
+            lambda f: log2_1p(len(f.title)), norm="title_length"),
     Feature("title_words", "title", "words in the title", DOUBLINGS, 0, None, "title", None, "count",
             lambda f: log2_1p(len(f.title_words))),
     Feature("title_upper_share", "title", "capitals in the title", "share", 0, 1, "title", "no letters", "share",
@@ -103,9 +105,9 @@ _BODY: tuple[Feature, ...] = (
     Feature("body_length", "body", "characters in the description", DOUBLINGS, 0, None, "body", None, "length",
             lambda f: log2_1p(len(f.body))),
     Feature("own_length", "body", "own characters in the description", DOUBLINGS, 0, None, "body", None, "length",
-            lambda f: log2_1p(len(f.own))),
+            lambda f: log2_1p(len(f.own)), norm="body_length"),
     Feature("body_empty", "body", "description empty or an untouched template", "0 or 1", 0, 1, "body", None,
-            "flag", lambda f: float(not f.own)),
+            "flag", lambda f: float(not f.own), norm="body_empty"),
     Feature("body_links", "body", "links in the description", DOUBLINGS, 0, None, "body", None, "count",
             lambda f: log2_1p(text.links(f.own))),
     Feature("body_mentions", "body", "people mentioned in the description", DOUBLINGS, 0, None, "body", None,
@@ -124,7 +126,7 @@ _BODY: tuple[Feature, ...] = (
 
 _BRANCH: tuple[Feature, ...] = (
     Feature("head_default", "branch", "proposed from a default branch", "0 or 1", 0, 1, "head.ref", NO_BRANCH,
-            "flag", lambda f: f.head_default),
+            "flag", lambda f: f.head_default, norm="head_default"),
     Feature("head_patch", "branch", "proposed from a branch named patch-N", "0 or 1", 0, 1, "head.ref", NO_BRANCH,
             "flag", lambda f: f.patch_branch()),
     Feature("head_length", "branch", "characters in the branch name", DOUBLINGS, 0, None, "head.ref", NO_BRANCH,
@@ -132,14 +134,14 @@ _BRANCH: tuple[Feature, ...] = (
     Feature("draft", "branch", "opened as a draft", "0 or 1", 0, 1, "draft", "API before 2019", "flag",
             lambda f: f.count("is_draft")),
     Feature("from_fork", "branch", "proposed from a fork", "0 or 1", 0, 1, "head.repo, base.repo",
-            "fork deleted before it was fetched", "flag", lambda f: f.fork),
+            "fork deleted before it was fetched", "flag", lambda f: f.fork, norm="from_fork"),
 )
 
 _AUTHOR: tuple[Feature, ...] = (
     Feature("author_opened", "author", "earlier pull requests of the author here", DOUBLINGS, 0, None,
             "user, created_at of earlier pull requests", NO_AUTHOR, "count", lambda f: log2_1p(f.author_opened)),
     Feature("newcomer", "author", "author's first pull request here", "0 or 1", 0, 1,
-            "user, created_at of earlier pull requests", NO_AUTHOR, "flag", lambda f: f.newcomer),
+            "user, created_at of earlier pull requests", NO_AUTHOR, "flag", lambda f: f.newcomer, norm="newcomer"),
     Feature("author_merge_share", "author", "share of the author's earlier pull requests merged by then", "share",
             0, 1, "user, merged_at of earlier pull requests", "newcomer or author unknown", "share",
             lambda f: f.author_merge_share),
@@ -147,7 +149,7 @@ _AUTHOR: tuple[Feature, ...] = (
             "log2(1 + hours)", 0, None, "user, created_at of earlier pull requests", "newcomer or author unknown",
             "days", lambda f: log2_1p(f.author_last_opened / 3600)),
     Feature("bot", "author", "opened by an application", "0 or 1", 0, 1, "user.type", NO_AUTHOR, "flag",
-            lambda f: f.bot),
+            lambda f: f.bot, norm="bot"),
 )
 
 _TIME: tuple[Feature, ...] = (
@@ -161,25 +163,25 @@ _TIME: tuple[Feature, ...] = (
 
 _NORM: tuple[Feature, ...] = (
     Feature("lines_here", "norm", "lines changed, against this repository", "spreads above the median", None, None,
-            "additions, deletions", NO_SIZES, "spreads", lambda f: f.against_norm("lines", f.lines)),
+            "additions, deletions", NO_SIZES, "spreads", lambda f: f.against_norm("lines", f.lines), norm="lines"),
     Feature("files_here", "norm", "files changed, against this repository", "spreads above the median", None, None,
-            "changed_files", NO_SIZES, "spreads", lambda f: f.against_norm("files", f.count("changed_files"))),
+            "changed_files", NO_SIZES, "spreads", lambda f: f.against_norm("files", f.count("changed_files")), norm="files"),
     Feature("title_length_here", "norm", "length of the title, against this repository",
             "spreads above the median", None, None, "title", None, "spreads",
-            lambda f: f.against_norm("title_length", len(f.title))),
+            lambda f: f.against_norm("title_length", len(f.title)), norm="title_length"),
     Feature("body_length_here", "norm", "length of the description, against this repository",
             "spreads above the median", None, None, "body", None, "spreads",
-            lambda f: f.against_norm("body_length", len(f.own))),
+            lambda f: f.against_norm("body_length", len(f.own)), norm="body_length"),
     Feature("newcomer_here", "norm", "newcomer or not, as seldom as that is here", "bits", 0, None,
             "user, created_at of earlier pull requests", NO_AUTHOR, "bits",
-            lambda f: f.surprise_of("newcomer", f.newcomer)),
+            lambda f: f.surprise_of("newcomer", f.newcomer), norm="newcomer"),
     Feature("body_empty_here", "norm", "description empty or not, as seldom as that is here", "bits", 0, None,
-            "body", None, "bits", lambda f: f.surprise_of("body_empty", float(not f.own))),
+            "body", None, "bits", lambda f: f.surprise_of("body_empty", float(not f.own)), norm="body_empty"),
     Feature("head_default_here", "norm", "default branch or not, as seldom as that is here", "bits", 0, None,
-            "head.ref", NO_BRANCH, "bits", lambda f: f.surprise_of("head_default", f.head_default)),
+            "head.ref", NO_BRANCH, "bits", lambda f: f.surprise_of("head_default", f.head_default), norm="head_default"),
     Feature("from_fork_here", "norm", "fork or not, as seldom as that is here", "bits", 0, None,
             "head.repo, base.repo", "fork deleted before it was fetched", "bits",
-            lambda f: f.surprise_of("from_fork", f.fork)),
+            lambda f: f.surprise_of("from_fork", f.fork), norm="from_fork"),
 )
 
 _FILES: tuple[Feature, ...] = (

@@ -1,0 +1,147 @@
+"""Document to score: the one path that serving, the pyfunc model and the gate all take.
+
+The network itself comes in as a function, so that training may run torch, serving ONNX Runtime, and this
+package needs neither.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import documents as pull_requests
+from .history import History, HistoryState
+from .preprocessor import Preprocessor
+from .reasons import reasons
+from .rows import row
+
+RunNetwork = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""[n, D] float32 -> (reconstruction_error [n], contributions [n, D]), both float32."""
+
+# How far a score may be from the one stored with the model: other CPUs round the last bits otherwise.
+RELATIVE_TOLERANCE = 1e-5
+OVERRIDABLE = frozenset({"author_opened", "author_merged", "author_last_opened"})
+
+
+class BrokenModel(ValueError):
+    """The artifact is incomplete, or its golden request does not get its stored score."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A batch with everything that is derived from it; n documents.
+
+    values [n, features] float32 rows with NaN for missing; reconstruction_error [n]; contributions [n, D].
+    """
+
+    documents: Sequence[Mapping[str, Any]]
+    histories: Sequence[History]
+    values: np.ndarray
+    reconstruction_error: np.ndarray
+    contributions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A loaded model. threshold is in the unit of the reconstruction error.
+
+    error_quantiles [q]: errors of the training rows at q evenly spaced ranks, ascending.
+    usual: {feature: median over the training rows}.
+    """
+
+    preprocessor: Preprocessor
+    history: HistoryState
+    threshold: float
+    error_quantiles: np.ndarray
+    usual: Mapping[str, float]
+    golden: Mapping[str, Any]
+    run_network: RunNetwork
+
+    @classmethod
+    def load(cls, folder: str | Path, run_network: RunNetwork) -> Scorer:
+        """Read an artifact folder; raises BrokenModel that names the file at fault."""
+        folder = Path(folder)
+        try:
+            reference = _read(folder, "reference.json")
+            return cls(
+                preprocessor=Preprocessor.from_json(_read(folder, "preprocessor.json")),
+                history=HistoryState.load(folder / "history.npz"),
+                threshold=float(_read(folder, "threshold.json")["threshold"]),
+                error_quantiles=np.array(reference["error_quantiles"], dtype=np.float64),
+                usual=reference["usual"],
+                golden=_read(folder, "golden.json"),
+                run_network=run_network,
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BrokenModel(f"model in {folder} cannot be loaded: {error!r}") from error
+
+    def run(
+        self,
+        documents: Sequence[Mapping[str, Any]],
+        overrides: Sequence[Mapping[str, int | None] | None] | None = None,
+    ) -> Scored:
+        """Score checked documents; ``overrides`` replaces single history values of a document."""
+        histories = [self.history.lookup(document) for document in documents]
+        if overrides is not None:
+            histories = [
+                history._replace(**changed) if changed else history
+                for history, changed in zip(histories, overrides, strict=True)
+            ]
+        profile = self.preprocessor.profile
+        rows = [row(document, history, profile) for document, history in zip(documents, histories, strict=True)]
+        errors, contributions = self.run_network(self.preprocessor.rows_matrix(rows))
+        return Scored(documents, histories, np.stack([r.values for r in rows]), errors, contributions)
+
+    def score(
+        self,
+        documents: Sequence[Mapping[str, Any]],
+        overrides: Sequence[Mapping[str, int | None] | None] | None = None,
+    ) -> list[dict[str, Any]]:
+        """One score object a document, in order (DESIGN section 3, without version and request id)."""
+        return self.describe(self.run(documents, overrides)) if documents else []
+
+    def describe(self, scored: Scored) -> list[dict[str, Any]]:
+        """The score objects of a batch."""
+        ranks = np.interp(
+            scored.reconstruction_error, self.error_quantiles, np.linspace(0, 1, len(self.error_quantiles))
+        )
+        return [
+            {
+                "repo_name": document["repo_name"],
+                "number": document["number"],
+                "reconstruction_error": float(error),
+                "threshold": self.threshold,
+                "is_anomaly": bool(error > self.threshold),
+                "anomaly_score": round(float(rank), 6),
+                "reasons": reasons(
+                    document["repo_name"], values, history.norms, parts, self.preprocessor, self.usual
+                ),
+            }
+            for document, history, values, error, parts, rank in zip(
+                scored.documents,
+                scored.histories,
+                scored.values,
+                scored.reconstruction_error.tolist(),
+                scored.contributions,
+                ranks.tolist(),
+                strict=True,
+            )
+        ]
+
+    def prove_golden(self) -> float:
+        """Score the golden request; returns the error, raises BrokenModel where it is not the stored one."""
+        document = pull_requests.from_rest(self.golden["request"], require_id=False)
+        found = float(self.run([document]).reconstruction_error[0])
+        expected = float(self.golden["reconstruction_error"])
+        if not abs(found - expected) <= RELATIVE_TOLERANCE * max(1.0, abs(expected)):
+            raise BrokenModel(f"golden request scored {found!r}, the model was stored with {expected!r}")
+        return found
+
+
+def _read(folder: Path, name: str) -> Any:
+    return json.loads((folder / name).read_text("utf-8"))
