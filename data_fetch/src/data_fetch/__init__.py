@@ -1,0 +1,1 @@
+"""GitHub's pull requests into MongoDB: frugal, resumable, never silently incomplete."""
