@@ -24,9 +24,7 @@ class Parser(argparse.ArgumentParser):
     """argparse that raises WrongSettings instead of writing to stderr and leaving."""
 
     def error(self, message: str) -> NoReturn:
-        raise WrongSettings(
-            f"{message[:1].upper()}{message[1:]}. See python -m {self.prog_name} --help."
-        )
+        raise WrongSettings(f"{message[:1].upper()}{message[1:]}. See python -m {self.prog_name} --help.")
 
     @property
     def prog_name(self) -> str:
@@ -42,9 +40,7 @@ def make_parser(settings: Sequence[Setting], prog: str, purpose: str) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    group = parser.add_argument_group(
-        "settings", "flag (variable, default): flags win over variables"
-    )
+    group = parser.add_argument_group("settings", "flag (variable, default): flags win over variables")
     for setting in settings:
         text = f"{setting.description} ({setting.env}, {_default(setting)})".replace("%", "%%")
         if setting.boolean:
@@ -59,9 +55,7 @@ def make_parser(settings: Sequence[Setting], prog: str, purpose: str) -> Parser:
                 help=argparse.SUPPRESS,
             )
         else:
-            group.add_argument(
-                setting.flag, dest=setting.field, metavar=_metavar(setting), help=text
-            )
+            group.add_argument(setting.flag, dest=setting.field, metavar=_metavar(setting), help=text)
     return parser
 
 
@@ -74,9 +68,7 @@ def _metavar(setting: Setting) -> str:
     return "A,B" if setting.listed else setting.field.rsplit("_", 1)[-1].upper()
 
 
-def read_flags(
-    settings: Sequence[Setting], argv: Sequence[str], prog: str, purpose: str
-) -> dict[str, str]:
+def read_flags(settings: Sequence[Setting], argv: Sequence[str], prog: str, purpose: str) -> dict[str, str]:
     """The flags that were given, by field. Raises WrongSettings for an unknown one, SystemExit(0)
     for --help.
     """

@@ -36,7 +36,7 @@ class _Handler(logging.StreamHandler[TextIO]):
         try:
             tqdm.write(self.format(record), file=self.stream)
             self.flush()
-        except Exception:  # noqa: BLE001 - the logging contract: a log line never ends the program
+        except Exception:  # the logging contract: a log line never ends the program
             self.handleError(record)
 
 

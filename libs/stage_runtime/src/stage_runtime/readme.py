@@ -29,9 +29,7 @@ def main(argv: Sequence[str]) -> ExitCode:
     """MODULE:CLASS README [COMMAND] [--check]"""
     names = [arg for arg in argv if arg != "--check"]
     if len(names) not in {2, 3} or ":" not in names[0]:
-        raise WrongSettings(
-            f"Expected MODULE:CLASS README [COMMAND] [--check], found {' '.join(argv)!r}"
-        )
+        raise WrongSettings(f"Expected MODULE:CLASS README [COMMAND] [--check], found {' '.join(argv)!r}")
     module, _, name = names[0].partition(":")
     settings = getattr(importlib.import_module(module), name)
     if not issubclass(settings, StageSettings):
@@ -40,9 +38,7 @@ def main(argv: Sequence[str]) -> ExitCode:
     old = readme.read_text(encoding="utf-8")
     new = with_table(old, settings_table(settings), *names[2:])
     if "--check" in argv and new != old:
-        raise UnusableInput(
-            f"{readme} does not show the settings of {names[0]}: run this without --check"
-        )
+        raise UnusableInput(f"{readme} does not show the settings of {names[0]}: run this without --check")
     if new != old:
         readme.write_text(new, encoding="utf-8")
     return ExitCode.DONE

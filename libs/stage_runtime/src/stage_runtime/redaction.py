@@ -27,9 +27,7 @@ class Redactor:
         """
         found = _uri_passwords(secret) if _URI_START.match(secret) else {secret}
         # A client may print a password as it was given or percent-decoded.
-        spellings = {
-            form for value in found for form in (value, unquote(value), quote(value, safe=""))
-        }
+        spellings = {form for value in found for form in (value, unquote(value), quote(value, safe=""))}
         self._secrets |= {form for form in spellings if len(form) >= SHORTEST_SECRET}
         if self._secrets:
             # Longest first: one secret may be the beginning of another.

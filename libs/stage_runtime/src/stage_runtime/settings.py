@@ -32,9 +32,7 @@ class StageSettings(BaseModel):
     printed.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
     vault_keys: ClassVar[frozenset[str]] = frozenset()
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -86,9 +84,7 @@ def load_settings(
             {name: parsed(by_name[name], text) for name, text in values.items()}
         )
     except ValidationError as error:
-        problems = [
-            _problem(one, by_name, values, origin) for one in error.errors(include_url=False)
-        ]
+        problems = [_problem(one, by_name, values, origin) for one in error.errors(include_url=False)]
         text = "; ".join(dict.fromkeys(problems))
         raise WrongSettings(
             redact(f"{text}. See python -m {prog} --help or the table of settings in the README.")
@@ -113,9 +109,7 @@ def _stored(
     if client is not None:
         where = client.settings.secret_path
         return {
-            key: (text, f"Vault {where}, key {key}")
-            for key, text in client.read().items()
-            if key in keys
+            key: (text, f"Vault {where}, key {key}") for key, text in client.read().items() if key in keys
         }
     folder = environ.get("SECRETS_DIR")
     return _from_files(Path(folder), keys) if folder else {}
@@ -185,9 +179,7 @@ def settings_table(settings_class: type[StageSettings]) -> str:
         meaning = setting.description or "-"
         if setting.vault_key is not None:
             meaning += f" (Vault key or file `{setting.vault_key}`)"
-        default = (
-            setting.default if setting.default in {"required", "none"} else f"`{setting.default}`"
-        )
+        default = setting.default if setting.default in {"required", "none"} else f"`{setting.default}`"
         row = (f"`{setting.env}`", f"`{setting.flag}`", default, meaning)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join(lines) + "\n"

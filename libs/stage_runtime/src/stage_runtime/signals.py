@@ -32,9 +32,7 @@ class StopRequest:
     def check(self) -> None:
         """Raise StoppedEarly if a stop was asked for; call it where the state is saved."""
         if self.requested:
-            raise StoppedEarly(
-                f"Stopped early ({self.reason}); the state is saved. Run again to go on."
-            )
+            raise StoppedEarly(f"Stopped early ({self.reason}); the state is saved. Run again to go on.")
 
 
 def stop_on_sigterm() -> StopRequest:

@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hvac  # type: ignore[import-untyped]
-import hvac.exceptions as refused  # type: ignore[import-untyped]
+import hvac
+import hvac.exceptions as refused
 import requests
 
 from stage_runtime.exits import ServiceUnreachable, WrongSettings
 
 DEFAULT_LOGIN_PATH = "auth/kubernetes/login"
-DEFAULT_TOKEN_FILE = "/var/run/secrets/vault/token"
+DEFAULT_TOKEN_FILE = "/var/run/secrets/vault/token"  # noqa: S105 - a path, not a token
 DEFAULT_WAIT_SECONDS = 120.0
 REQUEST_TIMEOUT_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 10.0
@@ -68,14 +68,11 @@ class VaultSettings:
             return None
         if not address.startswith(("http://", "https://")):
             raise WrongSettings(
-                "VAULT_ADDR: expected an address like https://vault.example:8200, "
-                f"found {address!r}"
+                f"VAULT_ADDR: expected an address like https://vault.example:8200, found {address!r}"
             )
         for name in ("VAULT_ROLE", "VAULT_SECRET_PATH"):
             if not environ.get(name):
-                raise WrongSettings(
-                    f"{name}: expected a value because VAULT_ADDR is set, found none"
-                )
+                raise WrongSettings(f"{name}: expected a value because VAULT_ADDR is set, found none")
         wait = environ.get("VAULT_WAIT_SECONDS") or str(DEFAULT_WAIT_SECONDS)
         try:
             wait_seconds = float(wait)
@@ -98,8 +95,7 @@ class VaultSettings:
         parts = self.login_path.strip("/").split("/")
         if len(parts) < 3 or parts[0] != "auth" or parts[-1] != "login":
             raise WrongSettings(
-                f"VAULT_PATH_AUTH: expected a login path like {DEFAULT_LOGIN_PATH}, "
-                f"found {self.login_path!r}"
+                f"VAULT_PATH_AUTH: expected a login path like {DEFAULT_LOGIN_PATH}, found {self.login_path!r}"
             )
         return "/".join(parts[1:-1])
 
