@@ -1,0 +1,147 @@
+"""`python -m local_setup.runner COMMAND`: what the make targets of one machine call."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import requests
+from rich.console import Console
+
+from local_setup.errors import LocalSetupError
+from local_setup.runner import processes, summary
+from local_setup.runner.sources import Source
+from local_setup.runner.steps import Run, open_run
+from local_setup.runner.workspace import Workspace, write_json
+
+CONSOLE = Console(soft_wrap=False)
+INTERRUPTED = 130
+
+
+def heading(text: str) -> None:
+    CONSOLE.print(f"\n== {text}", style="bold", highlight=False)
+
+
+def pipeline(workspace: Workspace, source: Source) -> None:
+    """Fetch to scores: every stage once, then the candidate serves and everything is scored."""
+    with open_run(workspace) as run:
+        heading("fetch: GitHub -> MongoDB")
+        run.fetch(source)
+        heading("preprocess: MongoDB -> features, by Spark")
+        run.preprocess()
+        heading("train: features -> autoencoder -> MLflow")
+        run.train()
+        heading("evaluate: quality report and gate")
+        verdict = run.evaluate()
+        heading("score: everything, over HTTP")
+        finish(workspace, run, verdict)
+
+
+def finish(workspace: Workspace, run: Run, verdict: str) -> None:
+    """The last act: scores.jsonl, summary.json, and what a person wants to see of them."""
+    model, scores = run.score()
+    manifest = summary.read_manifest(Path(run.environ["DATA_ROOT"]), run.run_id)
+    content = summary.summarise(manifest, run.rejected_by_fetch(), model, scores, run.seconds)
+    write_json(workspace.summary, content)
+    summary.print_top(CONSOLE, scores, run.titles(scores.top()))
+    summary.print_summary(CONSOLE, content)
+    CONSOLE.print(f"gate {verdict}", highlight=False)
+    if scores.refused:
+        CONSOLE.print(f"{scores.refused} refused by the service: {workspace.out / 'unscored.jsonl'}")
+    shown = os.path.relpath(workspace.out)
+    CONSOLE.print(f"\nscores: {shown}/scores.jsonl   summary: {shown}/summary.json")
+    CONSOLE.print(f"the experiment:  make mlflow-ui OUT={shown}\nthe service:     make serve OUT={shown}")
+
+
+def retrain(workspace: Workspace, source: Source) -> None:
+    """Fetch what is new, preprocess, train, evaluate; then a running service takes the champion."""
+    with open_run(workspace) as run:
+        run.fetch(source)
+        run.preprocess()
+        run.train()
+        CONSOLE.print(f"gate {run.evaluate()}", highlight=False)
+        reload_service(workspace)
+
+
+def reload_service(workspace: Workspace) -> None:
+    """POST /reload to the service that `make serve` runs over this folder, if one does."""
+    if not workspace.service.exists():
+        return
+    url = json.loads(workspace.service.read_text("utf-8"))["url"]
+    token = (workspace.out / "secrets" / "reload_token").read_text("utf-8").strip()
+    try:
+        answer = requests.post(f"{url}/reload", headers={"Authorization": f"Bearer {token}"}, timeout=120)
+    except requests.ConnectionError:
+        return
+    CONSOLE.print(f"reload at {url}: {answer.status_code} {answer.text[:300]}", highlight=False)
+
+
+def serve(workspace: Workspace, port: int, alias: str) -> int:
+    """The service until Ctrl-C. It takes no lock and no database, so that a retraining can run beside it."""
+    url = f"http://127.0.0.1:{port}"
+    settings = {**workspace.environ(), "HOST": "127.0.0.1", "PORT": str(port), "MODEL_ALIAS": alias}
+    write_json(workspace.service, {"url": url})
+    try:
+        with processes.running("model_serving", [], settings) as process:
+            CONSOLE.print(f"serving {alias} of {workspace.out} at {url}  (Ctrl-C ends it)", highlight=False)
+            return process.wait()
+    finally:
+        workspace.service.unlink(missing_ok=True)
+
+
+def one_step(workspace: Workspace, step: str, corpus: str, repos: str) -> None:
+    """A single stage over an existing workspace."""
+    with open_run(workspace) as run:
+        if step == "fetch":
+            run.fetch(Source.choose(workspace, corpus, repos))
+        elif step == "preprocess":
+            run.preprocess()
+        elif step == "train":
+            if "PREPROCESS_RUN_ID" not in os.environ:
+                del run.environ["PREPROCESS_RUN_ID"]  # training then takes the newest published run
+            run.train()
+        elif step == "evaluate":
+            CONSOLE.print(f"gate {run.evaluate()}", highlight=False)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local_setup.runner", description=__doc__)
+    commands = ("pipeline", "retrain", "fetch", "preprocess", "train", "evaluate", "serve")
+    parser.add_argument("command", choices=commands)
+    parser.add_argument("--out", type=Path, default=Path("var/pipeline"), help="folder of this run")
+    parser.add_argument("--corpus", default="", help="files of pull requests, separated by commas")
+    parser.add_argument("--github-repos", default="", help="owner/name,owner/name on GitHub itself")
+    parser.add_argument("--port", type=int, default=8080, help="port of `serve`")
+    parser.add_argument("--alias", default="candidate", help="model alias of `serve`")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    workspace = Workspace(options.out.resolve())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if options.command == "serve":
+            return serve(workspace, options.port, options.alias)
+        workspace.prepare()
+        if options.command in ("pipeline", "retrain"):
+            source = Source.choose(workspace, options.corpus, options.github_repos)
+            (pipeline if options.command == "pipeline" else retrain)(workspace, source)
+        else:
+            one_step(workspace, options.command, options.corpus, options.github_repos)
+        return 0
+    except LocalSetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

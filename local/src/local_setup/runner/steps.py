@@ -1,0 +1,129 @@
+"""The steps of a run, each with the settings that it needs and the servers that must be up around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+
+from local_setup.mongodb import embedded_mongodb
+from local_setup.runner import processes
+from local_setup.runner.scoring import Scores, Service, documents, score_all
+from local_setup.runner.sources import Source
+from local_setup.runner.workspace import Workspace
+
+GATE_REFUSED = 5
+
+
+@dataclass
+class Run:
+    """One run over a workspace; ``environ`` is what every stage gets, ``seconds`` what each took."""
+
+    workspace: Workspace
+    environ: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        return self.environ["PREPROCESS_RUN_ID"]
+
+    @property
+    def scores_of_training(self) -> Path:
+        return self.workspace.out / "training_scores.jsonl"
+
+    def stage(self, step: str, stage: str, *arguments: str, **settings: str) -> None:
+        """Run a stage to its end and keep its time under the name of the step."""
+        self.seconds[step] = processes.run(stage, arguments, {**self.environ, **settings})
+
+    def fetch(self, source: Source) -> None:
+        with source.settings(self.workspace) as settings:
+            self.stage("fetch", "data_fetch", **settings)
+
+    def preprocess(self) -> None:
+        self.stage("preprocess", "spark_preprocess")
+
+    def train(self) -> None:
+        self.stage("train", "ml_training", "train", SCORES_FILE=str(self.scores_of_training))
+
+    def evaluate(self) -> str:
+        """Quality report and gate on the candidate; the gate's verdict. A refusal is a result, not a failure."""
+        self.stage("evaluate", "ml_training", "evaluate")
+        try:
+            self.stage("gate", "ml_training", "gate")
+        except processes.StageFailed as refused:
+            if refused.exit_code != GATE_REFUSED:
+                raise
+            return "refused: the candidate is not promoted"
+        return "passed: the candidate is champion now"
+
+    def score(self) -> tuple[dict[str, Any], Scores]:
+        """Serve the candidate on a free port for as long as it takes to score everything."""
+        port = free_port()
+        settings = {**self.environ, "HOST": "127.0.0.1", "PORT": str(port), "MODEL_ALIAS": "candidate"}
+        with processes.running("model_serving", [], settings) as process:
+            service = Service(f"http://127.0.0.1:{port}")
+            service.wait_until_ready(lambda: process.poll() is None)
+            pulls = documents(*self.mongo)
+            scores = score_all(service, pulls, self.workspace.scores, self._expected())
+            return service.model(), scores
+
+    @property
+    def mongo(self) -> tuple[str, str, str]:
+        return (
+            self.environ["MONGO_URI"],
+            self.environ.get("MONGO_DB", "mlops_db"),
+            self.environ.get("MONGO_COLLECTION", "pull_requests"),
+        )
+
+    def rejected_by_fetch(self) -> int:
+        uri, database, _ = self.mongo
+        with MongoClient(uri) as client:
+            return int(client[database]["rejected"].count_documents({}))
+
+    def titles(self, wanted: list[dict[str, Any]]) -> dict[tuple[str, int], str]:
+        """Titles of a few scored pull requests."""
+        uri, database, collection = self.mongo
+        found = {}
+        with MongoClient(uri) as client:
+            for score in wanted:
+                key = {"repo_name": score["repo_name"], "number": score["number"]}
+                document = client[database][collection].find_one(key, {"title": 1}) or {}
+                found[score["repo_name"], score["number"]] = document.get("title") or ""
+        return found
+
+    def _expected(self) -> dict[tuple[str, int], float]:
+        if not self.scores_of_training.exists():
+            return {}
+        with self.scores_of_training.open(encoding="utf-8") as lines:
+            rows = map(json.loads, lines)
+            return {(row["repo_name"], row["number"]): row["reconstruction_error"] for row in rows}
+
+
+@contextmanager
+def open_run(workspace: Workspace) -> Iterator[Run]:
+    """Lock the workspace and bring up its database, unless MONGO_URI names a real one."""
+    with workspace.locked():
+        environ = {
+            "PREPROCESS_RUN_ID": datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"),
+            **workspace.environ(),
+        }
+        if os.environ.get("MONGO_URI"):
+            yield Run(workspace, environ)
+        else:
+            with embedded_mongodb(workspace.mongo) as uri:
+                yield Run(workspace, {**environ, "MONGO_URI": uri})
+
+
+def free_port() -> int:
+    """A port that nothing listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
