@@ -95,7 +95,7 @@ def test_lists_are_written_with_commas_or_as_json() -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load().batch = 3  # type: ignore[misc]
+        load().batch = 3
 
 
 def test_a_bad_value_names_variable_source_expected_and_found() -> None:
