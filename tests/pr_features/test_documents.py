@@ -156,9 +156,9 @@ def test_a_list_object_without_sizes_has_none_for_them():
     for key in ("additions", "deletions", "changed_files", "commits"):
         del pull[key]
     document = from_rest(pull)
-    assert [
-        document[key] for key in ("additions", "deletions", "changed_files", "commits_count")
-    ] == [None] * 4
+    assert [document[key] for key in ("additions", "deletions", "changed_files", "commits_count")] == [
+        None
+    ] * 4
 
 
 def test_an_object_of_2015_has_none_for_what_the_interface_lacked():
@@ -205,9 +205,7 @@ def test_left_out_keys_and_nulls_are_the_same():
     ],
 )
 def test_the_two_spellings_of_one_fact_meet(rest, graphql):
-    assert from_rest(rest_pull(**rest), source="x") == from_graphql(
-        graphql_pull(**graphql), source="x"
-    )
+    assert from_rest(rest_pull(**rest), source="x") == from_graphql(graphql_pull(**graphql), source="x")
 
 
 def test_a_fork_is_known_by_name_where_ids_are_missing():

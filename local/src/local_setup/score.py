@@ -1,7 +1,7 @@
 """Score one pull request by a running service: a file of GitHub's object, or the address of a pull request.
 
-    python -m local_setup.score pull.json
-    python -m local_setup.score https://github.com/owner/name/pull/7
+python -m local_setup.score pull.json
+python -m local_setup.score https://github.com/owner/name/pull/7
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def read_pull(what: str) -> dict[str, Any]:
         try:
             pull = json.loads(Path(what).read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise CannotScore(f"{what}: expected a file with GitHub's JSON of one pull request: {error}") from error
+            raise CannotScore(
+                f"{what}: expected a file with GitHub's JSON of one pull request: {error}"
+            ) from error
         if not isinstance(pull, dict):
             raise CannotScore(f"{what}: expected one JSON object, found {type(pull).__name__}")
         return pull

@@ -257,9 +257,7 @@ def hash_author(document: Mapping[str, Any], key: bytes) -> dict[str, Any]:
     login, user_id = document.get("author_login"), document.get("author_id")
     if login is not None:
         digest = hmac.digest(key, b"login:" + login.lower().encode(), hashlib.sha256)
-        hidden["author_login"] = f"author-{digest.hex()[:32]}" + (
-            "[bot]" if login.endswith("[bot]") else ""
-        )
+        hidden["author_login"] = f"author-{digest.hex()[:32]}" + ("[bot]" if login.endswith("[bot]") else "")
     if user_id is not None:
         digest = hmac.digest(key, b"id:%d" % user_id, hashlib.sha256)
         hidden["author_id"] = (int.from_bytes(digest[:8]) >> 1) or 1
@@ -306,9 +304,7 @@ def _graphql_id(node: Mapping[str, Any]) -> Any:
 def _total(connection: Any, field: str) -> int | None:
     if connection is None:
         return None
-    return values.read_count(
-        values.read_object(connection, field).get("totalCount"), f"{field}.totalCount"
-    )
+    return values.read_count(values.read_object(connection, field).get("totalCount"), f"{field}.totalCount")
 
 
 def _rest_assignees(pull: Mapping[str, Any]) -> int | None:

@@ -18,7 +18,8 @@ Document = Mapping[str, Any]
 NAN = math.nan
 # What GitHub's web editor fills in when nobody writes a title.
 _DEFAULT_TITLE = re.compile(
-    r"(?:update|create|delete|rename|add files via upload|patch[ -]?\d+$|master$|main$|revert )", re.IGNORECASE
+    r"(?:update|create|delete|rename|add files via upload|patch[ -]?\d+$|master$|main$|revert )",
+    re.IGNORECASE,
 )
 _PATCH_BRANCH = re.compile(r"(?:.+-)?patch-\d+$")
 # A spread under an eighth of a doubling is an artefact of a few equal values.

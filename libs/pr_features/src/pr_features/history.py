@@ -159,7 +159,8 @@ class HistoryState:
         position = bisect_right(self.months, month, first, end)
         if position == first:
             return NO_NORMS
-        return self.norms[position - 1].tolist()
+        norms: list[float] = self.norms[position - 1].tolist()
+        return norms
 
 
 def _find(keys: np.ndarray, key: int) -> int | None:

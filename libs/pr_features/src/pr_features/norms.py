@@ -48,9 +48,9 @@ DEFAULT_BRANCHES = frozenset({"main", "master", "develop", "dev", "development",
 
 
 class Norm(NamedTuple):
-    """count of pull requests behind it; centre and spread in doublings for a size, centre a share else."""
+    """The pull requests behind it; centre and spread in doublings for a size, centre a share else."""
 
-    count: float
+    pulls: float
     centre: float
     spread: float
 

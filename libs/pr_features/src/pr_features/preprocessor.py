@@ -148,12 +148,14 @@ class Preprocessor:
 
     @cached_property
     def _missing_mean(self) -> np.ndarray:
-        return np.array(self.missing, dtype=np.float32)[MAY_BE_MISSING]
+        share: np.ndarray = np.array(self.missing, dtype=np.float32)[MAY_BE_MISSING]
+        return share
 
     @cached_property
     def _missing_scale(self) -> np.ndarray:
         share = self._missing_mean
-        return np.maximum(np.sqrt(share * (1 - share)), np.float32(LEAST_STD))
+        scale: np.ndarray = np.maximum(np.sqrt(share * (1 - share)), np.float32(LEAST_STD))
+        return scale
 
 
 def _canonical(content: Mapping[str, Any]) -> str:

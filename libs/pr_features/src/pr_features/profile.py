@@ -44,9 +44,7 @@ class CorpusProfile:
         known = [(term, count) for term, count in frequencies if count >= MIN_DOCUMENTS]
         known.sort(key=lambda pair: (-pair[1], pair[0]))
         known = known[:MAX_TERMS]
-        columns = [
-            term for term, count in known if count <= n_documents / 2 and not term.startswith("file:")
-        ]
+        columns = [term for term, count in known if count <= n_documents / 2 and not term.startswith("file:")]
         return cls(n_documents, dict(known), columns[:TEXT_COLUMNS], tuple(norms))
 
     @cached_property
@@ -65,9 +63,7 @@ class CorpusProfile:
     @cached_property
     def idf(self) -> list[float]:
         """Smoothed inverse document frequencies of the columns: ln((1 + n) / (1 + df)) + 1."""
-        return [
-            math.log((1 + self.n_documents) / (1 + self.terms[term])) + 1.0 for term in self.columns
-        ]
+        return [math.log((1 + self.n_documents) / (1 + self.terms[term])) + 1.0 for term in self.columns]
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -71,13 +71,14 @@ def _reason(
 ) -> dict[str, Any]:
     value = float(values[_POSITION[feature.name]])
     scope = "in all repositories"
+    shown: str | None
     if math.isnan(value):
         shown, expected = "not known", _shown(feature.show, usual.get(feature.name))
     elif feature.norm is None:
         shown, expected = _shown(feature.show, value), _shown(feature.show, usual.get(feature.name))
     else:
         norm = shrunk(norms, preprocessor.profile.norms, feature.norm)
-        if norm.count:
+        if norm.pulls:
             scope = f"in {repo_name}"
         if _KIND[feature.norm] == "share":
             shown = _shown("flag", float(values[_POSITION[feature.norm]]))

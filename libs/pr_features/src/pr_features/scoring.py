@@ -10,7 +10,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from .history import History, HistoryState
 from .preprocessor import Preprocessor
 from .reasons import reasons
 from .rows import row
+
+T = TypeVar("T")
 
 RunNetwork = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """[n, D] float32 -> (reconstruction_error [n], contributions [n, D]), both float32."""
@@ -66,19 +69,17 @@ class Scorer:
     def load(cls, folder: str | Path, run_network: RunNetwork) -> Scorer:
         """Read an artifact folder; raises BrokenModel that names the file at fault."""
         folder = Path(folder)
-        try:
-            reference = _read(folder, "reference.json")
-            return cls(
-                preprocessor=Preprocessor.from_json(_read(folder, "preprocessor.json")),
-                history=HistoryState.load(folder / "history.npz"),
-                threshold=float(_read(folder, "threshold.json")["threshold"]),
-                error_quantiles=np.array(reference["error_quantiles"], dtype=np.float64),
-                usual=reference["usual"],
-                golden=_read(folder, "golden.json"),
-                run_network=run_network,
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BrokenModel(f"model in {folder} cannot be loaded: {error!r}") from error
+        threshold = _read(folder / "threshold.json", lambda path: float(_json(path)["threshold"]))
+        reference = _read(folder / "reference.json", _reference)
+        return cls(
+            preprocessor=_read(folder / "preprocessor.json", Preprocessor.load),
+            history=_read(folder / "history.npz", HistoryState.load),
+            threshold=threshold,
+            error_quantiles=reference["error_quantiles"],
+            usual=reference["usual"],
+            golden=_read(folder / "golden.json", _golden),
+            run_network=run_network,
+        )
 
     def run(
         self,
@@ -89,11 +90,13 @@ class Scorer:
         histories = [self.history.lookup(document) for document in documents]
         if overrides is not None:
             histories = [
-                history._replace(**changed) if changed else history
+                overridden(history, changed) if changed else history
                 for history, changed in zip(histories, overrides, strict=True)
             ]
         profile = self.preprocessor.profile
-        rows = [row(document, history, profile) for document, history in zip(documents, histories, strict=True)]
+        rows = [
+            row(document, history, profile) for document, history in zip(documents, histories, strict=True)
+        ]
         errors, contributions = self.run_network(self.preprocessor.rows_matrix(rows))
         return Scored(documents, histories, np.stack([r.values for r in rows]), errors, contributions)
 
@@ -143,5 +146,35 @@ class Scorer:
         return found
 
 
-def _read(folder: Path, name: str) -> Any:
-    return json.loads((folder / name).read_text("utf-8"))
+def overridden(history: History, changed: Mapping[str, int | None]) -> History:
+    """The history with single values of OVERRIDABLE replaced."""
+    return History(
+        changed.get("author_opened", history.author_opened),
+        changed.get("author_merged", history.author_merged),
+        changed.get("author_last_opened", history.author_last_opened),
+        history.norms,
+    )
+
+
+def _read(path: Path, reader: Callable[[Path], T]) -> T:
+    try:
+        return reader(path)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise BrokenModel(f"{path} of the model cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _reference(path: Path) -> dict[str, Any]:
+    stored = _json(path)
+    quantiles = np.array(stored["error_quantiles"], dtype=np.float64)
+    if quantiles.ndim != 1 or len(quantiles) < 2 or not (np.diff(quantiles) >= 0).all():
+        raise ValueError("error_quantiles: expected two or more ascending numbers")
+    return {"error_quantiles": quantiles, "usual": dict(stored["usual"])}
+
+
+def _golden(path: Path) -> dict[str, Any]:
+    stored = _json(path)
+    return {"request": stored["request"], "reconstruction_error": float(stored["reconstruction_error"])}

@@ -141,4 +141,3 @@ def _scores(
         line = {"repo_name": pull.get("repo_name"), "number": pull.get("number"), "problem": problem}
         refused.write(json.dumps(line, ensure_ascii=False) + "\n")
     return []
-

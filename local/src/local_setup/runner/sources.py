@@ -33,7 +33,9 @@ class Source:
             files = tuple(str(Path(name).resolve()) for name in corpus.split(",") if name)
             for name in files:
                 if not Path(name).is_file():
-                    raise CorpusError(f"CORPUS: no file {name}; expected GitHub pull requests as .jsonl or .jsonl.gz")
+                    raise CorpusError(
+                        f"CORPUS: no file {name}; expected GitHub pull requests as .jsonl or .jsonl.gz"
+                    )
             source = cls(corpus=files)
         elif repos:
             source = cls(repos=repos)
@@ -76,7 +78,9 @@ def repository_names(files: Sequence[str]) -> list[str]:
     """Full names of all repositories in the files, sorted."""
     names = set()
     for name in files:
-        opened = gzip.open(name, "rt", encoding="utf-8") if name.endswith(".gz") else open(name, encoding="utf-8")
+        opened = (
+            gzip.open(name, "rt", encoding="utf-8") if name.endswith(".gz") else open(name, encoding="utf-8")
+        )
         with opened as lines:
             for line in lines:
                 with contextlib.suppress(ValueError, KeyError, TypeError):

@@ -1,0 +1,93 @@
+# `make` lists the targets. Everything is installed under .venv/ and var/, both ignored by Git.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+OUT ?= var/pipeline
+CORPUS ?=
+GITHUB_REPOS ?=
+PULLS ?= 3000
+PORT ?= 8080
+MODEL_ALIAS ?= candidate
+
+STAGES := data_fetch spark_preprocess ml_training model_serving
+LIBS_data_fetch := pr_features stage_runtime github_client
+LIBS_spark_preprocess := pr_features stage_runtime
+LIBS_ml_training := pr_features stage_runtime
+LIBS_model_serving := pr_features stage_runtime github_client
+LIBS_local :=
+UV := .venv/tools/bin/uv
+PYTEST := tests/with_pytest.py
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+# --- set-up ---------------------------------------------------------------------------------------
+
+.PHONY: setup prerequisites
+setup: prerequisites $(STAGES:%=.venv/%/.ready) .venv/local/.ready .venv/pytest/.ready var/cache/jars/.ready ## install everything: one environment a stage, one for tools
+
+prerequisites:
+	@PYTHON=$(PYTHON) bash local/prerequisites.sh
+
+.venv/tools/.ready: tests/requirements-tools.lock | prerequisites
+	$(PYTHON) -m venv --clear .venv/tools
+	.venv/tools/bin/python -m pip install --quiet --require-hashes -r $<
+	touch $@
+
+.venv/pytest/.ready: tests/requirements.lock .venv/tools/.ready
+	$(UV) pip install --quiet --python .venv/tools --target .venv/pytest --require-hashes -r $<
+	touch $@
+
+.SECONDEXPANSION:
+.venv/%/.ready: $$*/requirements.lock $$*/pyproject.toml $$(foreach lib,$$(LIBS_$$*),libs/$$(lib)/pyproject.toml) .venv/tools/.ready
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv/$*
+	$(UV) pip sync --quiet --python .venv/$* --require-hashes $*/requirements.lock
+	$(UV) pip install --quiet --python .venv/$* --no-deps $(foreach lib,$(LIBS_$*),--editable libs/$(lib)) --editable $*
+	touch $@
+
+.PHONY: lock
+lock: .venv/tools/.ready ## resolve all lock files anew
+	@for stage in $(STAGES) local; do (cd $$stage && ../$(UV) pip compile pyproject.toml $(LOCK_FLAGS) -o requirements.lock); done
+	@for name in requirements requirements-tools; do (cd tests && ../$(UV) pip compile $$name.in $(LOCK_FLAGS) -o $$name.lock); done
+
+# Hashes and no registry host: the same file works behind any mirror. Universal: any Python from 3.11 on.
+LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate --no-emit-package pr-features --no-emit-package stage-runtime --no-emit-package github-client
+
+# --- the pipeline on one machine --------------------------------------------------------------------
+
+RUNNER := .venv/local/bin/python -m local_setup.runner
+
+.PHONY: demo pipeline retrain fetch preprocess train evaluate serve mlflow-ui score
+demo: setup ## the whole pipeline on a generated corpus, end to end, into var/demo
+	.venv/local/bin/python -m local_setup.corpus --out var/demo/corpus.jsonl.gz --labels var/demo/labels.jsonl --pulls $(PULLS) --seed 7
+	$(RUNNER) pipeline --out var/demo --corpus var/demo/corpus.jsonl.gz
+
+pipeline: setup ## the same on your input: CORPUS=a.jsonl.gz,b.jsonl | GITHUB_REPOS=owner/a,owner/b [OUT=var/pipeline]
+	$(RUNNER) pipeline --out $(OUT) --corpus '$(CORPUS)' --github-repos '$(GITHUB_REPOS)'
+
+retrain: setup ## fetch what is new, preprocess, train, evaluate, reload a running service [OUT=]
+	$(RUNNER) retrain --out $(OUT) --corpus '$(CORPUS)' --github-repos '$(GITHUB_REPOS)'
+
+fetch: setup ## one stage alone: GitHub -> MongoDB [OUT=, CORPUS= or GITHUB_REPOS=]
+	$(RUNNER) fetch --out $(OUT) --corpus '$(CORPUS)' --github-repos '$(GITHUB_REPOS)'
+
+preprocess train evaluate: setup ## one stage alone, over what OUT holds
+	$(RUNNER) $@ --out $(OUT)
+
+serve: setup ## the service with dashboard until Ctrl-C [OUT=, PORT=8080, MODEL_ALIAS=candidate]
+	$(RUNNER) serve --out $(OUT) --port $(PORT) --alias $(MODEL_ALIAS)
+
+mlflow-ui: setup ## the experiments in a browser until Ctrl-C [OUT=, MLFLOW_PORT=5000]
+	.venv/ml_training/bin/mlflow ui --backend-store-uri sqlite:///$(abspath $(OUT))/mlflow/mlflow.db --host 127.0.0.1 --port $(MLFLOW_PORT)
+
+score: ## score one pull request by the running service: PR=file.json or PR=https://github.com/owner/name/pull/1
+	.venv/local/bin/python -m local_setup.score '$(PR)' --url http://127.0.0.1:$(PORT)
+
+MLFLOW_PORT ?= 5000

@@ -1,0 +1,58 @@
+"""Text as plain values, and in bounded time."""
+
+import time
+
+import pytest
+from pr_features import text
+
+
+@pytest.mark.parametrize(
+    ("body", "own"),
+    [
+        ("Fixes a bug", "Fixes a bug"),
+        ("<!-- describe -->\n## What\n- [ ] tests\n- [x] docs", "- [x] docs"),
+        ("a <!-- b --> c <!-- d --> e", "a  c  e"),
+        ("kept <!-- never closed", "kept"),
+        ("#12 is an issue, no heading", "#12 is an issue, no heading"),
+    ],
+)
+def test_own_text(body: str, own: str) -> None:
+    assert text.own_text(body) == own
+
+
+def test_words_of_any_script() -> None:
+    assert text.words("Füge 2 Tests hinzu: исправить 修复 a") == [
+        "füge",
+        "tests",
+        "hinzu",
+        "исправить",
+        "修复",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "ending"),
+    [("src/A.PY", ".py"), ("Makefile", "makefile"), (".gitignore", ".gitignore"), ("a/b.tar.gz", ".gz")],
+)
+def test_extension(path: str, ending: str) -> None:
+    assert text.extension(path) == ending
+
+
+def test_counts() -> None:
+    body = "see https://a.b and HTTP://c.d, cc @someone, not mail a@b.c; fixes #12, &#39; no"
+    assert (text.links(body), text.mentions(body), text.references(body)) == (2, 1, 1)
+
+
+def test_terms_count_words_and_file_endings() -> None:
+    document = {"title": "Add it", "body": None, "files": [{"path": "x.py"}]}
+    assert text.terms(document) == ["add", "it", "file:.py"]
+
+
+@pytest.mark.parametrize("piece", ["<!--", "- [ ", "#" * 40, "\n \t", "@", "https://", "a-", "\u202e"])
+def test_hostile_text_costs_no_more_than_a_long_one(piece: str) -> None:
+    body = piece * (1_000_000 // len(piece))
+    started = time.process_time()
+    text.terms({"title": body, "body": body})
+    text.mentions(text.own_text(body))
+    # Quadratic time over these 20,000 characters would take minutes; a second is far from both.
+    assert time.process_time() - started < 1.0
