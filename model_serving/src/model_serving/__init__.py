@@ -1,0 +1,1 @@
+"""Serves a registered model over HTTP: scores with reasons, dashboard, webhook."""

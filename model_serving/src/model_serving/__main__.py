@@ -1,0 +1,96 @@
+"""python -m model_serving: find the model, load it, serve it by gunicorn."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from stage_runtime.exits import ExitCode
+from stage_runtime.logs import get_logger
+from stage_runtime.main import run_stage
+from stage_runtime.settings import load_settings
+
+from model_serving.app import worker_application
+from model_serving.artifacts import default_cache, local_folder
+from model_serving.model import ServedModel, load_model
+from model_serving.registry import open_registry
+from model_serving.settings import Settings
+from model_serving.wsgi_server import Server
+
+
+class PlainLogger(Logger):  # type: ignore[misc]
+    """gunicorn's log lines through the stage's own logging."""
+
+    def setup(self, cfg: Any) -> None:
+        for log in (self.error_log, self.access_log):
+            log.handlers.clear()
+            log.propagate = True
+        self.error_log.setLevel(logging.INFO)
+        self.access_log.setLevel(logging.WARNING)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    settings = load_settings(Settings, argv, "model_serving")
+    master = os.getpid()
+    model = find_model(settings)
+    state = settings.state_dir or Path(tempfile.mkdtemp(prefix="model-serving-"))
+    try:
+        return serve(settings, model, master)
+    finally:
+        if os.getpid() == master and settings.state_dir is None:
+            shutil.rmtree(state, ignore_errors=True)
+
+
+def find_model(settings: Settings) -> ServedModel:
+    """The model to start with: MODEL_DIR, or the version that the alias names."""
+    if settings.model_dir is not None:
+        return load_model(settings.model_name, settings.model_dir.name, settings.model_dir)
+    found = open_registry(settings.mlflow_tracking_uri).resolve(settings.model_name, settings.model_alias)
+    folder = local_folder(
+        found, settings.mlflow_tracking_uri, settings.model_cache_dir or default_cache(), settings.s3
+    )
+    return load_model(found.name, found.version, folder)
+
+
+def serve(settings: Settings, model: ServedModel, master: int) -> int:
+    """Run gunicorn; returns in the arbiter only."""
+    options = {
+        "bind": f"{settings.host}:{settings.port}",
+        "workers": settings.worker_count,
+        "worker_class": "model_serving.worker.EventWorker",
+        "logger_class": PlainLogger,
+        "proc_name": "model_serving",
+        "timeout": 30,
+        "graceful_timeout": int(settings.drain_wait_seconds + settings.drain_seconds + 5),
+        "control_socket_disable": True,
+        "when_ready": lambda arbiter: get_logger().info(
+            "listening", address=", ".join(str(listener) for listener in arbiter.LISTENERS)
+        ),
+    }
+    # What was loaded until here is shared by the workers; a collection would copy its pages into each of them.
+    gc.collect()
+    gc.freeze()
+    try:
+        Server(lambda: worker_application(settings, model), options).run()
+    except SystemExit as ending:
+        if os.getpid() != master:
+            raise  # this is a worker
+        return int(ending.code or ExitCode.DONE) if not isinstance(ending.code, str) else int(ExitCode.UNEXPECTED)
+    return int(ExitCode.DONE)
+
+
+def run() -> NoReturn:
+    """The console script."""
+    run_stage("model_serving", main)
+
+
+if __name__ == "__main__":
+    run()

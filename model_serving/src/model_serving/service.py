@@ -1,0 +1,95 @@
+"""What a worker serves: the current model, whether it is ready, and scoring with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from model_serving.model import ServedModel
+from model_serving.problems import Problem
+from model_serving.settings import Settings
+
+Payload = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Scored pull requests: what was sent, the checked documents, the feature rows [n, d] and the score objects."""
+
+    model: ServedModel
+    documents: Sequence[Mapping[str, Any]]
+    values: Any
+    scores: list[dict[str, Any]]
+
+
+class Service:
+    """One worker's state. The model is replaced as a whole, so a request sees one version from start to end."""
+
+    def __init__(self, settings: Settings, model: ServedModel | None = None) -> None:
+        self.settings = settings
+        self.model = model
+        self.draining = False
+        self.started = time.time()
+        self._author_key = settings.author_hash_key.get_secret_value().encode()
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests should be sent here: a proven model, and not on the way out."""
+        return self.model is not None and not self.draining
+
+    def why_not_ready(self) -> str:
+        """A sentence for /ready."""
+        return "draining after SIGTERM" if self.draining else "no model has proven its golden request yet"
+
+    def score(self, payloads: Sequence[Payload], request_id: str, *, listed: bool = True) -> Batch:
+        """Score pull requests in GitHub's or our form; raises Problem 422 for the first unusable one.
+
+        listed: whether the caller sent a list, so that the problem says which item is at fault.
+        """
+        model = self.model
+        if model is None:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", self.why_not_ready(), headers={"Retry-After": "1"}
+            )
+        documents = [
+            self._document(model, payload, index if listed else None) for index, payload in enumerate(payloads)
+        ]
+        if not documents:
+            return Batch(model, documents, None, [])
+        overrides = [payload.get("history") for payload in payloads]
+        scored = model.scorer.run(documents, overrides if any(overrides) else None)
+        scores = model.scorer.describe(scored)
+        for score in scores:
+            score["model_version"] = model.version
+            score["request_id"] = request_id
+        return Batch(model, documents, scored.values, scores)
+
+    def _document(self, model: ServedModel, payload: Payload, index: int | None) -> dict[str, Any]:
+        shaping = model.documents
+        try:
+            if payload.get("base") is not None:
+                document = shaping.from_rest(payload, source="request", require_id=False)
+            else:
+                document = shaping.check(payload, require_id=False)
+        except shaping.UnusablePullRequest as error:
+            field = error.field
+            if field == "repo_name" and "base" not in payload and payload.get("repo_name") is None:
+                field, expected = "repo_name", "repo_name, or base.repo.full_name of GitHub's object"
+            else:
+                expected = error.expected
+            where = f"[{index}]." if index is not None else ""
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "unusable-pull-request",
+                f"{where}{field}: expected {expected}, found {error.found}",
+                field=field,
+                index=index,
+                expected=expected,
+                found=error.found,
+            ) from error
+        if self._author_key:
+            document = shaping.hash_author(document, self._author_key)
+        return document  # type: ignore[no-any-return]
