@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from pr_features.history import HistoryState
-from pr_features.norms import NO_NORMS
 from pr_features.preprocessor import Preprocessor
 from pr_features.profile import CorpusProfile
 from pr_features.registry import FEATURES, NAMES
@@ -44,7 +43,7 @@ def pull() -> Pull:
 @pytest.fixture
 def preprocessor() -> Preprocessor:
     """Mean 1 and std 2 for each feature, a third of the rows without it where it can be missing."""
-    profile = CorpusProfile.build(100, [("fix", 30), ("the", 90), ("parser", 3), ("rare", 2)], NO_NORMS)
+    profile = CorpusProfile.build(100, [("fix", 30), ("the", 90), ("parser", 3), ("rare", 2)])
     missing = [1 / 3 if feature.missing else 0.0 for feature in FEATURES]
     return Preprocessor(profile, [1.0] * len(NAMES), [2.0] * len(NAMES), missing)
 

@@ -48,15 +48,21 @@ def test_lookup_counts_what_lies_strictly_before(
     assert found.author_merged == sum(
         1 for opened, merged in own if merged is not None and opened + merged < second
     )
-    assert found.author_last_opened == (second - max(earlier) if earlier else None)
+    assert found.author_day == len(earlier), "all within a day"
+
+
+@pytest.mark.parametrize(("hours", "counted"), [(0, 0), (1, 1), (24, 1), (24.1, 0)])
+def test_a_day_is_86400_seconds_with_its_start_in_it(hours: float, counted: int) -> None:
+    found = state_of([("a/a", 1, 0, None)]).lookup(document("a/a", 1, START + timedelta(hours=hours)))
+    assert found.author_day == counted
 
 
 def test_unknown_author_and_unknown_repository() -> None:
     state = state_of([("a/a", 1, 0, None)])
     later = START + timedelta(days=400)
     assert state.lookup(document("a/a", None, later)) == History()
-    assert state.lookup(document("a/a", 9, later)) == History(0, 0, None, NO_NORMS)
-    assert state.lookup(document("x/x", 1, later)) == History(0, 0, None, NO_NORMS)
+    assert state.lookup(document("a/a", 9, later)) == History(0, 0, 0, NO_NORMS)
+    assert state.lookup(document("x/x", 1, later)) == History(0, 0, 0, NO_NORMS)
 
 
 def test_norms_are_those_of_the_greatest_month_not_after() -> None:

@@ -1,67 +1,89 @@
 """Norms of a repository from histograms."""
 
+import math
 import statistics
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pr_features import norms
-from pr_features.norms import NO_NORMS, QUANTITIES, norm_bins, norms_from_histograms, shrunk
+from pr_features.facts import FLAGS, Facts, is_branch_title, is_default_branch
+from pr_features.norms import NO_NORMS, QUANTITIES, norm_bins, norm_of, norms_from_histograms
+
+Histograms = list[dict[int, int]]
 
 
-def of_size(values: list[int]) -> tuple[float, float, float]:
-    histogram = {value: values.count(value) for value in values}
-    flat = norms_from_histograms([histogram, *({} for _ in QUANTITIES[1:])])
-    assert flat[3:] == NO_NORMS[3:], "quantities without a value stay empty"
-    return flat[0], flat[1], flat[2]
+def of(name: str, values: list[int]) -> tuple[float, ...]:
+    histograms: Histograms = [{} for _ in QUANTITIES]
+    histograms[QUANTITIES.index(name)] = {value: values.count(value) for value in values}
+    return norms_from_histograms(histograms)
 
 
 @given(st.lists(st.integers(0, 200), min_size=1, max_size=60))
 def test_median_is_the_lower_median(values: list[int]) -> None:
-    count, centre, spread = of_size(values)
+    flat = of("additions", values)
+    position = QUANTITIES.index("additions") * norms.NORM_WIDTH
+    count, centre, spread = flat[position : position + 3]
     assert count == len(values)
-    assert centre == statistics.median_low(values) / norms.BINS_PER_DOUBLING
+    assert centre == statistics.median_low(values) / norms.BINS_PER_UNIT
     assert spread >= 0
+    assert flat[:position] == NO_NORMS[:position], "quantities without a value stay empty"
 
 
-def test_spread_of_quartiles() -> None:
-    _, centre, spread = of_size([0, 8, 16, 24])
-    assert centre == 1.0
-    assert spread == pytest.approx((2.0 - 0.0) / 1.349)
+def test_the_prior_counts_as_much_as_eight_pull_requests() -> None:
+    prior = norm_of(NO_NORMS, "newcomer")
+    assert prior == (0.0, 0.4, 0.0)
+    assert norm_of(of("newcomer", [1] * 8), "newcomer") == (8.0, pytest.approx(0.7), 0.0)
+    assert norm_of(of("newcomer", [0] * 10_000), "newcomer").centre == pytest.approx(0.0, abs=1e-3)
+    size = norm_of(of("additions", [0] * 8), "additions")
+    assert (size.centre, size.spread) == (pytest.approx(1.6), pytest.approx(1.5))
 
 
-def test_a_share_is_a_share() -> None:
-    histograms: list[dict[int, int]] = [{} for _ in QUANTITIES]
-    position = [quantity.name for quantity in QUANTITIES].index("newcomer")
-    histograms[position] = {0: 3, 1: 1}
-    norm = shrunk(norms_from_histograms(histograms), [0.0] * len(NO_NORMS), "newcomer")
-    assert norm.pulls == 4
-    assert norm.centre == pytest.approx(0.25 * 4 / 24), "four pull requests weigh 4 of 24 against the corpus"
+def test_wrong_number_of_histograms() -> None:
+    with pytest.raises(ValueError, match=r"expected \d+ histograms, found 1"):
+        norms_from_histograms([{}])
 
 
-def test_bins_of_a_document() -> None:
-    document = {
-        "additions": 6, "deletions": 1, "changed_files": 0, "title": " Fix ", "body": "<!-- x -->\n- [ ] y",
-        "head_ref": "topic", "base_ref": "main", "is_cross_repository": True, "author_type": None,
-    }  # fmt: skip
-    bins = dict(zip((q.name for q in QUANTITIES), norm_bins(document, 0), strict=True))
-    assert bins["lines"] == 24 and bins["files"] == 0 and bins["title_length"] == 16
-    assert bins["body_length"] == 0 and bins["body_empty"] == 1, "a template is no text of one's own"
-    assert bins["newcomer"] == 1 and bins["head_default"] == 0 and bins["from_fork"] == 1
-    assert bins["bot"] is None
-    unknown = dict.fromkeys(document)
-    assert norm_bins(unknown, None)[0] is None and norm_bins(unknown, None)[4] is None
+def test_bins_of_a_document(pull: Callable[..., dict[str, Any]]) -> None:
+    document = pull(additions=6, deletions=0, changed_files=None, body="<!-- x -->\n- [ ] y")
+    bins = dict(zip(QUANTITIES, norm_bins(Facts(document, 0, 0, 0)), strict=True))
+    assert bins["additions"] == round(12 * math.log(7)) and bins["deletions"] == 0
+    assert bins["changed_files"] is None
+    assert bins["empty_body"] == 1, "a template is no text of one's own"
+    assert (bins["newcomer"], bins["default_branch"], bins["fork"], bins["no_reference"]) == (1, 0, 1, 1)
+    regular = norm_bins(Facts(document, 5, 3, 0))
+    assert regular[QUANTITIES.index("newcomer")] == regular[QUANTITIES.index("unmerged_author")] == 0
+
+
+def test_quantities_are_flags_then_sizes() -> None:
+    assert QUANTITIES[: len(FLAGS)] == tuple(flag.name for flag in FLAGS)
 
 
 @pytest.mark.parametrize(
     ("head", "base", "expected"),
-    [
-        ("master", "develop", True),
-        ("Main", "x", True),
-        ("x", "x", True),
-        ("fix", "main", False),
-        (None, "x", None),
-    ],
-)
-def test_head_is_default(head: str | None, base: str, expected: bool | None) -> None:
-    assert norms.head_is_default({"head_ref": head, "base_ref": base}) is expected
+    [("master", "develop", True), ("Main", "x", True), ("x", "X", True), ("v1.2.x", "main", True),
+     ("release/2.0", "main", True), ("fix", "main", False), ("", "", False)],
+)  # fmt: skip
+def test_default_branch(head: str, base: str, expected: bool) -> None:
+    assert is_default_branch(head, base) is expected
+
+
+@pytest.mark.parametrize(
+    ("title", "head", "expected"),
+    [("Fix the parser", "fix-the-parser", True), ("Patch 1", "patch-1", True), ("Fix it", "me/fix-it", True),
+     ("Fix it", "other", False), ("", "", False), ("???", "!!!", False)],
+)  # fmt: skip
+def test_branch_title(title: str, head: str, expected: bool) -> None:
+    assert is_branch_title(title, head) is expected
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [("Update README.md", True), ("create a to b", True), ("Add files via upload", True),
+     ("Merge branch 'x' into y", True), ("Update the parser docs", False), ("Merges are odd", False)],
+)  # fmt: skip
+def test_web_title(title: str, expected: bool, pull: Callable[..., dict[str, Any]]) -> None:
+    flags = dict(zip((flag.name for flag in FLAGS), Facts(pull(title=title), 0, 0, 0).flags, strict=True))
+    assert flags["web_title"] is expected

@@ -1,9 +1,14 @@
 """Text as plain values, and in bounded time."""
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 from pr_features import text
+from pr_features.facts import terms
+from pr_features.history import History
+from pr_features.profile import CorpusProfile
+from pr_features.rows import row
 
 
 @pytest.mark.parametrize(
@@ -45,14 +50,16 @@ def test_counts() -> None:
 
 def test_terms_count_words_and_file_endings() -> None:
     document = {"title": "Add it", "body": None, "files": [{"path": "x.py"}]}
-    assert text.terms(document) == ["add", "it", "file:.py"]
+    assert terms(document) == ["add", "it", "file:.py"]
 
 
 @pytest.mark.parametrize("piece", ["<!--", "- [ ", "#" * 40, "\n \t", "@", "https://", "a-", "\u202e"])
 def test_hostile_text_costs_no_more_than_a_long_one(piece: str) -> None:
     body = piece * (1_000_000 // len(piece))
     started = time.process_time()
-    text.terms({"title": body, "body": body})
-    text.mentions(text.own_text(body))
+    document = {"title": body, "body": body, "created_at": datetime.now(UTC), "head_ref": body}
+    profile = CorpusProfile.build(10, [("a", 3)])
+    terms(document)
+    row(document, History(), profile)
     # Quadratic time over these 20,000 characters would take minutes; a second is far from both.
     assert time.process_time() - started < 1.0

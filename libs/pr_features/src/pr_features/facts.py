@@ -1,130 +1,127 @@
-"""One pull request with everything its features look at, computed once."""
+"""What one pull request and its author's past say by themselves, computed once for all features."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from . import text
 from .files import FileKinds, file_kinds
-from .history import History
-from .norms import changed_lines, head_is_default, is_bot, shrunk
-from .profile import CorpusProfile
 
 Document = Mapping[str, Any]
 
-NAN = math.nan
-# What GitHub's web editor fills in when nobody writes a title.
-_DEFAULT_TITLE = re.compile(
-    r"(?:update|create|delete|rename|add files via upload|patch[ -]?\d+$|master$|main$|revert )",
-    re.IGNORECASE,
+DEFAULT_BRANCHES = frozenset(
+    "main master develop dev development trunk default gh-pages staging production release stable next".split()
 )
-_PATCH_BRANCH = re.compile(r"(?:.+-)?patch-\d+$")
-# A spread under an eighth of a doubling is an artefact of a few equal values.
-LEAST_SPREAD = 0.5
+_PATCH_BRANCH = re.compile(r"(?:^|[-/])patch-?\d+$", re.IGNORECASE)
+_VERSION_BRANCH = re.compile(r"(?:v|release[-/]?v?|r)?\d+(?:\.(?:\d+|x))+$", re.IGNORECASE)
+# What GitHub's web editor proposes as a title when nobody writes one.
+_WEB_TITLE = re.compile(
+    r"(?:(?:create|update|delete|rename|edit)\s+\S+(?:\s+to\s+\S+)?|add(?:ed)? files? via upload"
+    r"|initial commit|first commit|merge\b.*)$",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class Facts:
-    """Plain values of one pull request; NaN where a value is not known."""
+    """Plain values of one pull request.
 
-    __slots__ = (
-        "author_last_opened", "author_merge_share", "author_opened", "base_default", "body", "body_surprise",
-        "body_unknown", "body_words", "bot", "document", "files", "fork", "head", "head_default", "history",
-        "lines", "newcomer", "own", "profile", "title", "title_default", "title_surprise", "title_unknown",
-        "title_words",
-    )  # fmt: skip
+    opened, merged: the author's pull requests in this repository opened and merged before; opened_day: those
+    opened in the day before. An author whom GitHub no longer knows is a stranger to the repository: 0, 0, 0.
+    """
 
-    def __init__(self, document: Document, history: History, profile: CorpusProfile) -> None:
+    def __init__(self, document: Document, opened: int, merged: int, opened_day: int) -> None:
         self.document = document
-        self.history = history
-        self.profile = profile
-        self.title: str = (document.get("title") or "").strip()
-        self.body: str = document.get("body") or ""
-        self.own = text.own_text(self.body)
-        self.title_words = text.words(self.title)
-        self.body_words = text.words(self.own)
-        self.title_surprise, self.title_unknown = surprise(self.title_words, profile)
-        self.body_surprise, self.body_unknown = surprise(self.body_words, profile)
-        self.title_default = float(_DEFAULT_TITLE.match(self.title) is not None)
-        self.lines = number(changed_lines(document))
-        self.head: str | None = document.get("head_ref")
-        self.head_default = number(head_is_default(document))
-        self.fork = number(document.get("is_cross_repository"))
-        self.bot = number(is_bot(document))
-        files = document.get("files")
-        self.files: FileKinds | None = file_kinds(files) if files else None
-        opened, merged, last, _ = history
-        self.author_opened = number(opened)
-        self.newcomer = NAN if opened is None else float(opened == 0)
-        self.author_merge_share = merged / opened if opened and merged is not None else NAN
-        self.author_last_opened = number(last)
+        self.opened = opened
+        self.merged = merged
+        self.opened_day = opened_day
+        self.title: str = (document.get("title") or "")[: text.MAX_TITLE_CHARACTERS].strip()
+        self.own = text.own_text(document.get("body") or "")
+        self.head: str = document.get("head_ref") or ""
+        self.base: str = document.get("base_ref") or ""
 
-    def count(self, field: str) -> float:
-        """A number of the document, NaN where it is missing."""
-        return number(self.document.get(field))
+    @cached_property
+    def title_words(self) -> list[str]:
+        return text.words(self.title)
 
-    def patch_branch(self) -> float:
-        return NAN if self.head is None else float(_PATCH_BRANCH.match(self.head) is not None)
+    @cached_property
+    def body_words(self) -> list[str]:
+        return text.words(self.own)
 
-    def against_norm(self, name: str, value: float) -> float:
-        """How many spreads above the repository's median, both in doublings; ``value`` is a plain count."""
-        norm = shrunk(self.history.norms, self.profile.norms, name)
-        return (log2_1p(value) - norm.centre) / max(norm.spread, LEAST_SPREAD)
+    @cached_property
+    def links(self) -> int:
+        return text.links(self.own)
 
-    def surprise_of(self, name: str, value: float) -> float:
-        """Bits of surprise at a yes/no value, given its share in this repository: 0 for what always is."""
-        if value != value:
-            return NAN
-        share = shrunk(self.history.norms, self.profile.norms, name).centre
-        seen = share if value else 1.0 - share
-        return max(0.0, -math.log2(0.01 + 0.99 * seen))
+    @cached_property
+    def files(self) -> FileKinds | None:
+        """None where files were not fetched, and for a pull request that changes none."""
+        files = self.document.get("files")
+        return file_kinds(files) if files else None
 
+    @cached_property
+    def file_terms(self) -> list[str]:
+        """Endings of the changed files; the prefix keeps them apart from words."""
+        files = self.document.get("files") or ()
+        return ["file:" + text.extension(file["path"]) for file in files]
 
-def number(value: float | bool | None) -> float:
-    return NAN if value is None else float(value)
+    @property
+    def lines(self) -> int | None:
+        additions, deletions = self.document.get("additions"), self.document.get("deletions")
+        return None if additions is None or deletions is None else additions + deletions
+
+    @cached_property
+    def flags(self) -> tuple[bool, ...]:
+        """The flags in the order of FLAGS."""
+        return tuple(flag.value(self) for flag in FLAGS)
 
 
-def log2_1p(value: float) -> float:
-    """log2(1 + value) for value >= 0; NaN stays NaN."""
-    return math.log2(1.0 + value)
+class Flag(NamedTuple):
+    """A yes/no fact whose rarity in its repository is a feature.
+
+    prior: the share of pull requests for which it is true in a repository of which nothing is known.
+    """
+
+    name: str
+    prior: float
+    value: Callable[[Facts], bool]
 
 
-def ratio(part: float, whole: float) -> float:
-    return part / whole if whole else NAN
+def terms(document: Document) -> list[str]:
+    """What is counted for document frequencies: words of title and own body, endings of changed files."""
+    facts = Facts(document, 0, 0, 0)
+    return facts.title_words + facts.body_words + facts.file_terms
 
 
-def upper_share(title: str) -> float:
-    """Upper-case letters among the letters; NaN without letters."""
-    letters = sum(map(str.isalpha, title))
-    return ratio(sum(map(str.isupper, title)), letters)
+def is_default_branch(head: str, base: str) -> bool:
+    """Whether somebody worked on a branch that is no topic: a default branch, the base, a version."""
+    head = head.lower()
+    return bool(head) and (
+        head in DEFAULT_BRANCHES or head == base.lower() or _VERSION_BRANCH.match(head) is not None
+    )
 
 
-def foreign_share(value: str) -> float:
-    """Letters outside the Latin script's blocks (code points from U+0250) among the letters."""
-    if value.isascii():
-        return 0.0 if value else NAN
-    letters = foreign = 0
-    for character in value[:2000]:
-        if character.isalpha():
-            letters += 1
-            foreign += character > "\u024f"
-    return ratio(foreign, letters)
+def is_branch_title(title: str, head: str) -> bool:
+    """Whether the title is the branch's name, as GitHub fills it in for several commits."""
+    said = _letters(title)
+    return bool(said) and (said == _letters(head) or said == _letters(head.rpartition("/")[2]))
 
 
-def surprise(found: Sequence[str], profile: CorpusProfile) -> tuple[float, float]:
-    """(mean bits of surprise, share of unknown words) of some words; NaN for none."""
-    if not found:
-        return NAN, NAN
-    bits = profile.surprise
-    unknown_bits = profile.surprise_of_unknown
-    total, unknown = 0.0, 0
-    for word in found:
-        value = bits.get(word)
-        if value is None:
-            unknown += 1
-            total += unknown_bits
-        else:
-            total += value
-    return total / len(found), unknown / len(found)
+def _letters(value: str) -> str:
+    return "".join(filter(str.isalnum, value.lower()))
+
+
+FLAGS: tuple[Flag, ...] = (
+    Flag("newcomer", 0.4, lambda f: f.opened == 0),
+    Flag("unmerged_author", 0.5, lambda f: f.merged == 0),
+    Flag("default_branch", 0.15, lambda f: is_default_branch(f.head, f.base)),
+    Flag("patch_branch", 0.08, lambda f: _PATCH_BRANCH.search(f.head) is not None),
+    Flag("fork", 0.7, lambda f: f.document.get("is_cross_repository") is not False),
+    Flag("odd_base", 0.1, lambda f: bool(f.base) and f.base.lower() not in DEFAULT_BRANCHES),
+    Flag("web_title", 0.06, lambda f: _WEB_TITLE.match(f.title) is not None),
+    Flag("branch_title", 0.05, lambda f: is_branch_title(f.title, f.head)),
+    Flag("empty_body", 0.25, lambda f: not f.own),
+    Flag("links", 0.25, lambda f: f.links > 0),
+    Flag("no_reference", 0.6, lambda f: not text.references(f.title + " " + f.own)),
+)

@@ -25,18 +25,19 @@ from .norms import NO_NORMS
 Document = Mapping[str, Any]
 
 MONTHS_PER_YEAR = 12
+DAY_SECONDS = 86_400
 
 
 class History(NamedTuple):
-    """What the features need of the time before ``created_at``; ``norms`` is laid out as in ``norms.py``.
+    """What was known before ``created_at``; ``norms`` is laid out as in ``norms.py``.
 
-    ``author_last_opened`` is the time since the author's previous opening here in seconds, or None.
-    All four author values are None for an author that GitHub no longer knows.
+    author_opened, author_merged: the author's pull requests in this repository; author_day: those opened in
+    the DAY_SECONDS before. All are 0 for a newcomer and for an author whom GitHub no longer knows.
     """
 
-    author_opened: int | None = None
-    author_merged: int | None = None
-    author_last_opened: int | None = None
+    author_opened: int = 0
+    author_merged: int = 0
+    author_day: int = 0
     norms: Sequence[float] = NO_NORMS
 
 
@@ -138,18 +139,16 @@ class HistoryState:
         repo = document["repo_name"]
         norms = self._norms(repo, month_of(created_at))
         author = author_key(document)
-        if author is None:
-            return History(norms=norms)
-        index = _find(self.author_keys, key_hash(repo, author))
+        index = None if author is None else _find(self.author_keys, key_hash(repo, author))
         if index is None:
-            return History(0, 0, None, norms)
+            return History(norms=norms)
         second = epoch_second(created_at)
-        first, end = self.opened_bounds[index], self.opened_bounds[index + 1]
-        position = bisect_left(self.opened, second, first, end)
-        last = second - int(self.opened[position - 1]) if position > first else None
-        first_merged, end_merged = self.merged_bounds[index], self.merged_bounds[index + 1]
+        first, end = int(self.opened_bounds[index]), int(self.opened_bounds[index + 1])
+        opened = bisect_left(self.opened, second, first, end)
+        day_ago = bisect_left(self.opened, second - DAY_SECONDS, first, opened)
+        first_merged, end_merged = int(self.merged_bounds[index]), int(self.merged_bounds[index + 1])
         merged = bisect_left(self.merged, second, first_merged, end_merged) - first_merged
-        return History(int(position - first), int(merged), last, norms)
+        return History(opened - first, merged, opened - day_ago, norms)
 
     def _norms(self, repo: str, month: int) -> Sequence[float]:
         index = _find(self.repo_keys, key_hash(repo))

@@ -17,15 +17,30 @@ from typing import Any
 import numpy as np
 
 from .profile import CorpusProfile
-from .registry import FEATURES, NAMES, TEXT_BLOCK
+from .registry import FEATURES, MISSING_BLOCK, NAMES, TEXT_BLOCK
 from .rows import Row
 
 VERSION = 1
-# Beyond this many standard deviations a value is only "far off": one wild column must not drown the rest.
-CLIP = 8.0
-# A column that hardly varied in training would turn the least change into a huge one.
-LEAST_STD = 0.05
-MAY_BE_MISSING = np.array([feature.missing is not None for feature in FEATURES])
+# On its harmless side a feature counts this much: many earlier merges are unusual, and no reason to look.
+HARMLESS_SIDE = 0.3
+# Beyond this many standard deviations a value grows by its logarithm: one wild column must not drown the rest.
+LINEAR_UP_TO = 3.0
+# A column that hardly varied in training would turn the least change into a huge one. Surprises are on a scale
+# of their own, where differences under this mean nothing.
+LEAST_STD = 0.01
+LEAST_STD_OF_SURPRISE = 0.3
+LEAST_STD_OF_MISSING = 0.1
+
+_HIGH = np.array([feature.sides == "high" for feature in FEATURES])
+_LEAST_STD = np.array(
+    [LEAST_STD_OF_SURPRISE if feature.sides == "surprise" else LEAST_STD for feature in FEATURES],
+    dtype=np.float32,
+)
+# Features that are missing for the same reason share one indicator column, named after the first of them.
+_REASONS = tuple(dict.fromkeys(feature.missing for feature in FEATURES if feature.missing))
+_MISSING = np.array(
+    [next(i for i, feature in enumerate(FEATURES) if feature.missing == reason) for reason in _REASONS]
+)
 
 
 class WrongPreprocessor(ValueError):
@@ -48,27 +63,22 @@ class Preprocessor:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Names of the network's inputs: features, ``NAME_missing`` indicators, ``text:TERM``."""
-        indicators = [name + "_missing" for name, may in zip(NAMES, MAY_BE_MISSING, strict=True) if may]
+        indicators = [NAMES[index] + "_missing" for index in _MISSING]
         return (*NAMES, *indicators, *("text:" + term for term in self.profile.columns))
 
     @cached_property
     def blocks(self) -> tuple[str, ...]:
-        """The block of each column; an indicator belongs to its feature's block."""
-        indicators = [feature.block for feature in FEATURES if feature.missing is not None]
+        """The block of each column; indicators and text columns have blocks of their own."""
         return (
             *(feature.block for feature in FEATURES),
-            *indicators,
+            *([MISSING_BLOCK] * len(_MISSING)),
             *([TEXT_BLOCK] * len(self.profile.columns)),
         )
 
     @cached_property
     def feature_of_column(self) -> tuple[int, ...]:
         """Position in FEATURES of each column, -1 for a text column."""
-        return (
-            *range(len(FEATURES)),
-            *np.flatnonzero(MAY_BE_MISSING).tolist(),
-            *([-1] * len(self.profile.columns)),
-        )
+        return (*range(len(FEATURES)), *_MISSING.tolist(), *([-1] * len(self.profile.columns)))
 
     @cached_property
     def hash(self) -> str:
@@ -94,14 +104,14 @@ class Preprocessor:
         column and TF-IDF weight of each text entry.
         """
         n, d = values.shape
+        first_text = d + len(_MISSING)
         matrix = np.zeros((n, len(self.columns)), dtype=np.float32)
         missing = np.isnan(values)
         scaled = (values - self._mean) / self._scale
-        scaled[missing] = 0.0
-        np.clip(scaled, -CLIP, CLIP, out=matrix[:, :d])
-        indicators = (missing[:, MAY_BE_MISSING] - self._missing_mean) / self._missing_scale
-        first_text = d + indicators.shape[1]
-        np.clip(indicators, -CLIP, CLIP, out=matrix[:, d:first_text])
+        # Never seen in training: nothing is known of what is usual, so it says nothing.
+        scaled[missing | self._never_seen] = 0.0
+        matrix[:, :d] = squashed(np.where(_HIGH & (scaled < 0), HARMLESS_SIDE * scaled, scaled))
+        matrix[:, d:first_text] = squashed((missing[:, _MISSING] - self._missing_mean) / self._missing_scale)
         matrix[text_rows, first_text + text_indices] = text_values
         return matrix
 
@@ -144,18 +154,27 @@ class Preprocessor:
 
     @cached_property
     def _scale(self) -> np.ndarray:
-        return np.maximum(np.array(self.std, dtype=np.float32), np.float32(LEAST_STD))
+        return np.asarray(np.maximum(np.array(self.std, dtype=np.float32), _LEAST_STD))
+
+    @cached_property
+    def _never_seen(self) -> np.ndarray:
+        return np.asarray(np.array(self.missing) >= 1.0)
 
     @cached_property
     def _missing_mean(self) -> np.ndarray:
-        share: np.ndarray = np.array(self.missing, dtype=np.float32)[MAY_BE_MISSING]
-        return share
+        return np.asarray(np.array(self.missing, dtype=np.float32)[_MISSING])
 
     @cached_property
     def _missing_scale(self) -> np.ndarray:
         share = self._missing_mean
-        scale: np.ndarray = np.maximum(np.sqrt(share * (1 - share)), np.float32(LEAST_STD))
-        return scale
+        return np.asarray(np.maximum(np.sqrt(share * (1 - share)), np.float32(LEAST_STD_OF_MISSING)))
+
+
+def squashed(scaled: np.ndarray) -> np.ndarray:
+    """Linear up to LINEAR_UP_TO standard deviations, logarithmic beyond, with the sign kept."""
+    size = np.abs(scaled)
+    beyond = np.maximum(size - np.float32(LINEAR_UP_TO), 0)
+    return np.asarray(np.sign(scaled) * (np.minimum(size, np.float32(LINEAR_UP_TO)) + np.log1p(beyond)))
 
 
 def _canonical(content: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
-"""What is usual over the training rows: how many documents use a term, and the corpus's own norms.
+"""How many training documents use a term: what makes a word unusual, and the TF-IDF columns.
 
-Fitted by Spark on the rows of split ``train``, stored in ``preprocessor.json``; a row needs it because
-some features say how unusual a text is *here*.
+Fitted by Spark on the rows of split ``train`` and stored in ``preprocessor.json``.
 """
 
 from __future__ import annotations
@@ -12,31 +11,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .norms import NO_NORMS
-
-# A term counts as known once this many training documents use it. At 1 each training document would
-# know its own words, and every later one would look stranger than it is.
+# A term that fewer documents use counts as seen in one. With 1 here each training document would know its
+# own words, and every later one would look stranger than it is.
 MIN_DOCUMENTS = 3
-MAX_TERMS = 20_000
+MAX_TERMS = 50_000
 TEXT_COLUMNS = 256
 
 
 @dataclass(frozen=True)
 class CorpusProfile:
-    """n_documents training documents; terms {term: documents that use it}; columns: the TF-IDF terms.
-
-    norms: the flat norms of the whole corpus, laid out as in ``norms.py``.
-    """
+    """n_documents training documents; terms {term: documents that use it}; columns: the TF-IDF terms."""
 
     n_documents: int
     terms: Mapping[str, int]
     columns: Sequence[str]
-    norms: Sequence[float] = NO_NORMS
 
     @classmethod
-    def build(
-        cls, n_documents: int, frequencies: Iterable[tuple[str, int]], norms: Sequence[float]
-    ) -> CorpusProfile:
+    def build(cls, n_documents: int, frequencies: Iterable[tuple[str, int]]) -> CorpusProfile:
         """From (term, documents) pairs in any order: the MAX_TERMS most used; ties by the term itself.
 
         Columns are the most used words of at most half of the documents.
@@ -45,20 +36,23 @@ class CorpusProfile:
         known.sort(key=lambda pair: (-pair[1], pair[0]))
         known = known[:MAX_TERMS]
         columns = [term for term, count in known if count <= n_documents / 2 and not term.startswith("file:")]
-        return cls(n_documents, dict(known), columns[:TEXT_COLUMNS], tuple(norms))
+        return cls(n_documents, dict(known), columns[:TEXT_COLUMNS])
 
     @cached_property
     def column_index(self) -> dict[str, int]:
         return {term: index for index, term in enumerate(self.columns)}
 
     @cached_property
-    def surprise(self) -> dict[str, float]:
-        """Bits of surprise at meeting a term: log2 of one over the share of documents that use it."""
-        return {term: math.log2((self.n_documents + 1) / (count + 1)) for term, count in self.terms.items()}
+    def information(self) -> dict[str, float]:
+        """Nats of information in meeting a known term: ln((n + 1) / (df - 1)).
+
+        One use of it is taken to be the document's own, so that training rows and later ones are alike.
+        """
+        return {term: math.log((self.n_documents + 1) / (count - 1)) for term, count in self.terms.items()}
 
     @cached_property
-    def surprise_of_unknown(self) -> float:
-        return math.log2(self.n_documents + 1)
+    def information_of_unknown(self) -> float:
+        return math.log(self.n_documents + 1)
 
     @cached_property
     def idf(self) -> list[float]:
@@ -70,9 +64,8 @@ class CorpusProfile:
             "n_documents": self.n_documents,
             "terms": dict(self.terms),
             "columns": list(self.columns),
-            "norms": list(self.norms),
         }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> CorpusProfile:
-        return cls(stored["n_documents"], stored["terms"], stored["columns"], stored["norms"])
+        return cls(stored["n_documents"], stored["terms"], stored["columns"])

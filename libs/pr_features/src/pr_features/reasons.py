@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .facts import LEAST_SPREAD
-from .norms import QUANTITIES, shrunk
+from .norms import norm_of
+from .observation import LEAST_SPREAD
 from .preprocessor import Preprocessor
-from .registry import FEATURES, NAMES, Feature
+from .registry import FEATURES, NAMES, Feature, Show
 
 REASONS = 3
 # Below this share of the error a feature explains nothing.
 LEAST_SHARE = 0.02
-_KIND = {quantity.name: quantity.kind for quantity in QUANTITIES}
 _POSITION = {name: index for index, name in enumerate(NAMES)}
 
 
@@ -41,7 +40,7 @@ def reasons(
     of_features = feature_of_column >= 0
     shares = np.bincount(feature_of_column[of_features], contributions[of_features], len(FEATURES)) / total
     found = [
-        _reason(FEATURES[index], float(shares[index]), repo_name, values, norms, preprocessor, usual)
+        _reason(FEATURES[index], float(shares[index]), repo_name, values, norms, usual)
         for index in np.argsort(-shares, kind="stable")[:REASONS]
         if shares[index] >= LEAST_SHARE
     ]
@@ -66,27 +65,22 @@ def _reason(
     repo_name: str,
     values: np.ndarray,
     norms: Sequence[float],
-    preprocessor: Preprocessor,
     usual: Mapping[str, float],
 ) -> dict[str, Any]:
     value = float(values[_POSITION[feature.name]])
     scope = "in all repositories"
-    shown: str | None
-    if math.isnan(value):
-        shown, expected = "not known", _shown(feature.show, usual.get(feature.name))
-    elif feature.norm is None:
+    expected: str | None
+    if feature.norm is None:
         shown, expected = _shown(feature.show, value), _shown(feature.show, usual.get(feature.name))
     else:
-        norm = shrunk(norms, preprocessor.profile.norms, feature.norm)
-        if norm.pulls:
-            scope = f"in {repo_name}"
-        if _KIND[feature.norm] == "share":
-            shown = _shown("flag", float(values[_POSITION[feature.norm]]))
-            expected = f"yes for {_shown('share', norm.centre)}"
+        norm = norm_of(norms, feature.norm)
+        scope = f"in {repo_name}" if norm.pulls else scope
+        if feature.sides == "surprise":
+            shown, expected = _shown("flag", value), f"{norm.centre:.0%} of pull requests"
         else:
-            if feature.show == "spreads":
-                value = value * max(norm.spread, LEAST_SPREAD) + norm.centre
-            shown, expected = _shown("count", value), _shown("count", norm.centre)
+            size = value * max(norm.spread, LEAST_SPREAD) + norm.centre
+            shown, expected = _shown("count", size), _shown("count", norm.centre)
+    shown = shown or "not known"
     text = f"{feature.label}: {shown}"
     if expected is not None:
         text += f" (usual {scope}: {expected})"
@@ -99,21 +93,23 @@ def _reason(
     }
 
 
-def _shown(show: str, value: float | None) -> str | None:
-    """A stored value as a person reads it; sizes are stored in doublings and shown as plain numbers."""
+def _shown(show: Show, value: float | None) -> str | None:
+    """A stored value as a person reads it: logarithms become counts again."""
     if value is None or math.isnan(value):
         return None
     match show:
-        case "count" | "length":
-            return f"{round(2.0 ** min(value, 60.0) - 1.0):,}"
+        case "flag":
+            return "yes" if value > 0 else "no"
+        case "count":
+            return f"{round(math.expm1(min(value, 40.0))):,}"
+        case "negative count":
+            return f"{round(math.expm1(min(-value, 40.0))):,}"
         case "share":
             return f"{value:.0%}"
-        case "flag":
-            return "yes" if value >= 0.5 else "no"
-        case "days":
-            hours = 2.0 ** min(value, 30.0) - 1.0
-            return f"{hours / 24:,.0f} days" if hours >= 48 else f"{hours:.0f} hours"
-        case "bits":
-            return f"{value:.1f} bits"
+        case "negative years":
+            years = math.exp(-value)
+            return f"{years:.1f} years" if years >= 1 else f"{years * 365:.0f} days"
+        case "information":
+            return f"{value:.1f} nats a word"
         case _:
             return f"{value:.2f}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from .facts import Facts
 from .history import History
+from .observation import Observation
 from .profile import CorpusProfile
 from .registry import FEATURES
 
@@ -34,8 +35,9 @@ def row(document: Mapping[str, Any], history: History, profile: CorpusProfile) -
     document: as ``documents.check`` returns it. Scalars are computed one by one with ``math``, never in
     vectors, so that a batch of Spark and a single request give the same bits.
     """
-    facts = Facts(document, history, profile)
-    values = np.array([value(facts) for value in _VALUES], dtype=np.float32)
+    facts = Facts(document, history.author_opened, history.author_merged, history.author_day)
+    observation = Observation(facts, history.norms, profile)
+    values = np.array([value(observation) for value in _VALUES], dtype=np.float32)
     indices, weights = _tf_idf(facts.title_words + facts.body_words, profile)
     return Row(values, indices, weights)
 

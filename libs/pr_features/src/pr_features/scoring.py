@@ -28,7 +28,7 @@ RunNetwork = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 # How far a score may be from the one stored with the model: other CPUs round the last bits otherwise.
 RELATIVE_TOLERANCE = 1e-5
-OVERRIDABLE = frozenset({"author_opened", "author_merged", "author_last_opened"})
+OVERRIDABLE = frozenset({"author_opened", "author_merged", "author_day"})
 
 
 class BrokenModel(ValueError):
@@ -84,7 +84,7 @@ class Scorer:
     def run(
         self,
         documents: Sequence[Mapping[str, Any]],
-        overrides: Sequence[Mapping[str, int | None] | None] | None = None,
+        overrides: Sequence[Mapping[str, int] | None] | None = None,
     ) -> Scored:
         """Score checked documents; ``overrides`` replaces single history values of a document."""
         histories = [self.history.lookup(document) for document in documents]
@@ -103,7 +103,7 @@ class Scorer:
     def score(
         self,
         documents: Sequence[Mapping[str, Any]],
-        overrides: Sequence[Mapping[str, int | None] | None] | None = None,
+        overrides: Sequence[Mapping[str, int] | None] | None = None,
     ) -> list[dict[str, Any]]:
         """One score object a document, in order (DESIGN section 3, without version and request id)."""
         return self.describe(self.run(documents, overrides)) if documents else []
@@ -146,12 +146,12 @@ class Scorer:
         return found
 
 
-def overridden(history: History, changed: Mapping[str, int | None]) -> History:
+def overridden(history: History, changed: Mapping[str, int]) -> History:
     """The history with single values of OVERRIDABLE replaced."""
     return History(
         changed.get("author_opened", history.author_opened),
         changed.get("author_merged", history.author_merged),
-        changed.get("author_last_opened", history.author_last_opened),
+        changed.get("author_day", history.author_day),
         history.norms,
     )
 

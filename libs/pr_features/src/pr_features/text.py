@@ -7,16 +7,16 @@ time, so a hostile text costs no more than a long one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 MAX_CHARACTERS = 20_000
+MAX_TITLE_CHARACTERS = 1_000
 MAX_WORDS = 1_000
 
 _WORD = re.compile(r"[^\W\d_]{2,24}")
-_LINK = re.compile(r"https?://", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
 _MENTION = re.compile(r"(?<![\w/@.])@[A-Za-z0-9]")
-_REFERENCE = re.compile(r"(?<![\w&])#\d")
+_REFERENCE = re.compile(r"(?<![\w&])#\d|/(?:issues|pull)/\d|\bGH-\d", re.IGNORECASE)
 _NOT_OWN_LINE = re.compile(r"^[ \t]*(?:#{1,6}[ \t]|[-*+] \[ \]).*$", re.MULTILINE)
 
 
@@ -31,8 +31,8 @@ def own_text(body: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Runs of 2 to 24 letters in lower case, at most MAX_WORDS of them."""
-    return _WORD.findall(text.lower())[:MAX_WORDS]
+    """Runs of 2 to 24 letters in lower case, at most MAX_WORDS of them; camelCase is two words."""
+    return _WORD.findall(_CAMEL.sub(" ", text).lower())[:MAX_WORDS]
 
 
 def links(text: str) -> int:
@@ -44,7 +44,7 @@ def mentions(text: str) -> int:
 
 
 def references(text: str) -> int:
-    """References to issues and pull requests like #12."""
+    """References to issues and pull requests: #12, GH-12 or an address."""
     return len(_REFERENCE.findall(text))
 
 
@@ -53,18 +53,6 @@ def extension(path: str) -> str:
     name = path.rpartition("/")[2].lower()
     stem, dot, ending = name.rpartition(".")
     return dot + ending if dot and stem and len(ending) <= 12 else name[:24]
-
-
-def terms(document: Mapping[str, Any]) -> list[str]:
-    """What is counted for document frequencies: words of title and own body, endings of changed files.
-
-    Endings carry a prefix that no word can have, so both live in one table.
-    """
-    text = (document.get("title") or "")[:MAX_CHARACTERS] + "\n" + own_text(document.get("body") or "")
-    found = words(text)
-    for file in document.get("files") or ():
-        found.append("file:" + extension(file["path"]))
-    return found
 
 
 def _without_comments(text: str) -> str:

@@ -1,0 +1,140 @@
+"""A pull request held against what is usual: its repository's norms and the words of the corpus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+from . import text
+from .accounts import account_years
+from .facts import FLAGS, Facts
+from .norms import norm_of
+from .profile import CorpusProfile
+
+NAN = math.nan
+# Quartiles closer than this (a factor of 1.6) are an artefact of a few equal values.
+LEAST_SPREAD = 0.5
+# A newcomer's merge share starts from what is usual for three pull requests.
+USUAL_MERGE_SHARE = 0.6
+USUAL_MERGE_WEIGHT = 3.0
+_FLAG = {flag.name: index for index, flag in enumerate(FLAGS)}
+
+
+class Observation:
+    """What the features of one row are computed from. NaN is a value that is not known."""
+
+    def __init__(self, facts: Facts, norms: Sequence[float], profile: CorpusProfile) -> None:
+        self.facts = facts
+        self.norms = norms
+        self.profile = profile
+
+    def surprise(self, name: str) -> float:
+        """How unusual a true flag is in this repository: sqrt(-2 ln p), whose square is twice the information.
+
+        0 for a false one: not doing something odd is never odd.
+        """
+        if not self.facts.flags[_FLAG[name]]:
+            return 0.0
+        return math.sqrt(max(0.0, -2.0 * math.log(norm_of(self.norms, name).centre)))
+
+    def against_norm(self, name: str) -> float:
+        """How many distances of the repository's quartiles a size lies above its median, in ln(1 + n)."""
+        value = self.facts.document.get(name)
+        if value is None:
+            return NAN
+        norm = norm_of(self.norms, name)
+        return (math.log1p(value) - norm.centre) / max(norm.spread, LEAST_SPREAD)
+
+    def failed_share(self) -> float:
+        """The author's share of earlier pull requests that were not merged by then, drawn to the usual one."""
+        facts = self.facts
+        merged = facts.merged + USUAL_MERGE_SHARE * USUAL_MERGE_WEIGHT
+        return 1.0 - merged / (facts.opened + USUAL_MERGE_WEIGHT)
+
+    def account_years(self) -> float:
+        """Age of the author's account; NaN for applications, whose ids are another sequence."""
+        document = self.facts.document
+        if document.get("author_type") == "Bot":
+            return NAN
+        return account_years(document.get("author_id"), document["created_at"])
+
+    def burst(self) -> float:
+        """Pull requests of the last day by an author of whom none was ever merged here."""
+        return 0.0 if self.facts.merged else float(self.facts.opened_day)
+
+    def lines_per_file(self) -> float:
+        lines, files = self.facts.lines, self.facts.document.get("changed_files")
+        return NAN if lines is None or files is None else lines / max(files, 1)
+
+    def balance(self) -> float:
+        """From -1, only removed, to 1, only added."""
+        additions, deletions = self.facts.document.get("additions"), self.facts.document.get("deletions")
+        if additions is None or deletions is None:
+            return NAN
+        return float((additions - deletions) / (additions + deletions + 1))
+
+    def branch_unrelated(self) -> float:
+        """Share of the branch name's words of which title and description have nothing; 1 for no words.
+
+        Four letters count as the same word: fix-parser and "Fixes parsing".
+        """
+        facts = self.facts
+        words = [word for word in text.words(facts.head) if len(word) > 2]
+        if not words:
+            return 1.0
+        stems = {word[:4] for word in facts.title_words + facts.body_words}
+        return sum(word[:4] not in stems for word in words) / len(words)
+
+    @cached_property
+    def title_information(self) -> tuple[float, float]:
+        """(mean information a word, information of all different words) of the title."""
+        return self._information(self.facts.title_words)
+
+    @cached_property
+    def body_information(self) -> tuple[float, float]:
+        return self._information(self.facts.body_words)
+
+    def stranger_sensitive(self) -> float:
+        """Sensitive files changed by an author of whom nothing was ever merged here; else 0."""
+        files = self.facts.files
+        if files is None:
+            return NAN
+        changed = len(self.facts.document["files"])
+        return 0.0 if self.facts.merged else round(files.sensitive * changed)
+
+    def files_unusual(self) -> float:
+        """Mean information of the changed files' endings."""
+        return self._information(self.facts.file_terms)[0]
+
+    def foreign_share(self) -> float:
+        """Letters behind U+024F, outside the Latin script, among the letters of title and description."""
+        said = self.facts.title + self.facts.own
+        if said.isascii():
+            return 0.0
+        letters = foreign = 0
+        for character in said:
+            if character.isalpha():
+                letters += 1
+                foreign += character > "\u024f"
+        return foreign / letters if letters else 0.0
+
+    def _information(self, words: Sequence[str]) -> tuple[float, float]:
+        if not words:
+            return NAN, 0.0
+        known, unknown = self.profile.information, self.profile.information_of_unknown
+        total = sum(known.get(word, unknown) for word in words)
+        # A dict keeps the order of the words; a set's order, and with it the rounding, changes by process.
+        different = sum(known.get(word, unknown) for word in dict.fromkeys(words))
+        return total / len(words), different
+
+
+def upper_share(title: str) -> float:
+    """Capitals among the letters of the title; 1 for no letters, which is as loud."""
+    letters = sum(map(str.isalpha, title))
+    return sum(map(str.isupper, title)) / letters if letters else 1.0
+
+
+def nonword_share(title: str) -> float:
+    """Characters of the title that are neither letter, digit nor space."""
+    return sum(not (c.isalnum() or c.isspace()) for c in title) / len(title) if title else 0.0
