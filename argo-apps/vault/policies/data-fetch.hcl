@@ -1,0 +1,7 @@
+# data-fetch reads its own secret and keeps its own token alive; nothing else, not even the default policy.
+path "secret/data/mlops/base/data-fetch" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}

@@ -1,0 +1,7 @@
+# model-serving reads its own secret and keeps its own token alive; nothing else, not even the default policy.
+path "secret/data/mlops/base/model-serving" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Makes Vault fit this system: KV v2 at secret/, the Kubernetes auth method, one policy and one role a stage.
+# Run it as often as you like: it writes the same again. It writes no secret; vault/README.md lists those.
+#
+#   VAULT_ADDR=... VAULT_TOKEN=... argo-apps/vault/setup.sh
+#
+# Needs vault and kubectl, the latter with the rights to read the cluster's address and to make a token for
+# vault-auth-sa. Settings: VAULT_PATH_AUTH (default auth/kubernetes/login; one per cluster where one Vault serves two),
+# KUBERNETES_HOST and KUBERNETES_CA_FILE (default: those of kubectl's current context), REVIEWER_DURATION
+# (default 8760h; the reviewer's token must be renewed by running this again before it ends; "none" where Vault runs in
+# this cluster and reviews with its own ServiceAccount).
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+: "${VAULT_ADDR:?set it to the address of Vault}"
+path=${VAULT_PATH_AUTH:-auth/kubernetes/login}
+case $path in
+  auth/?*/login) mount=${path#auth/} && mount=${mount%/login} ;;
+  *) echo "VAULT_PATH_AUTH: expected auth/MOUNT/login, found $path" >&2 && exit 2 ;;
+esac
+for tool in vault kubectl; do
+  command -v "$tool" > /dev/null || { echo "$tool is needed: install it and run this again" >&2; exit 2; }
+done
+
+vault secrets list -format=json | grep -q '^ *"secret/": {' || vault secrets enable -path=secret -version=2 kv
+vault secrets list -format=json -detailed | tr -d ' \n' | grep -q '"secret/":{[^}]*"options":{"version":"2"}' ||
+  { echo "Vault's secret/ is no KV engine of version 2: the stages read secret/data/mlops/base/STAGE" >&2; exit 3; }
+vault auth list -format=json | grep -q "^ *\"$mount/\": {" || vault auth enable -path="$mount" kubernetes
+
+ca=$(mktemp) && trap 'rm -f "$ca"' EXIT
+if [ -n "${KUBERNETES_CA_FILE:-}" ]; then
+  cat "$KUBERNETES_CA_FILE" > "$ca"
+else
+  # The CA that every pod gets, the same that serves the API.
+  kubectl -n mlops get configmap kube-root-ca.crt -o 'jsonpath={.data.ca\.crt}' > "$ca"
+fi
+host=${KUBERNETES_HOST:-$(kubectl config view --minify -o 'jsonpath={.clusters[0].cluster.server}')}
+config=(kubernetes_host="$host" kubernetes_ca_cert="@$ca")
+if [ "${REVIEWER_DURATION:-8760h}" != none ]; then
+  # By standard input ("-"): on the command line other users of this machine could read the token.
+  kubectl -n mlops create token vault-auth-sa --duration "${REVIEWER_DURATION:-8760h}" |
+    vault write "auth/$mount/config" "${config[@]}" disable_local_ca_jwt=true token_reviewer_jwt=-
+else
+  vault write "auth/$mount/config" "${config[@]}"
+fi
+
+while IFS=$'\t' read -r role policy account namespaces; do
+  case $role in '#'* | '') continue ;; esac
+  vault policy write "mlops-$policy" "$here/policies/$policy.hcl"
+  vault write "auth/$mount/role/$role" \
+    bound_service_account_names="$account" bound_service_account_namespaces="$namespaces" \
+    audience=vault alias_name_source=serviceaccount_uid \
+    token_policies="mlops-$policy" token_no_default_policy=true token_ttl=10m token_max_ttl=1h
+done < "$here/roles.tsv"
+echo "Vault is set up. What each stage's secret must hold: $here/README.md"
