@@ -85,5 +85,5 @@ def test_branch_title(title: str, head: str, expected: bool) -> None:
      ("Merge branch 'x' into y", True), ("Update the parser docs", False), ("Merges are odd", False)],
 )  # fmt: skip
 def test_web_title(title: str, expected: bool, pull: Callable[..., dict[str, Any]]) -> None:
-    flags = dict(zip((flag.name for flag in FLAGS), Facts(pull(title=title), 0, 0, 0).flags, strict=True))
+    flags = dict(zip((flag.name for flag in FLAGS), Facts(pull(title=title), 0, 0, 0).flags(), strict=True))
     assert flags["web_title"] is expected

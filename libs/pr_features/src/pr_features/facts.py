@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from . import text
@@ -15,6 +14,7 @@ Document = Mapping[str, Any]
 DEFAULT_BRANCHES = frozenset(
     "main master develop dev development trunk default gh-pages staging production release stable next".split()
 )
+_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 _PATCH_BRANCH = re.compile(r"(?:^|[-/])patch-?\d+$", re.IGNORECASE)
 _VERSION_BRANCH = re.compile(r"(?:v|release[-/]?v?|r)?\d+(?:\.(?:\d+|x))+$", re.IGNORECASE)
 # What GitHub's web editor proposes as a title when nobody writes one.
@@ -41,40 +41,23 @@ class Facts:
         self.own = text.own_text(document.get("body") or "")
         self.head: str = document.get("head_ref") or ""
         self.base: str = document.get("base_ref") or ""
-
-    @cached_property
-    def title_words(self) -> list[str]:
-        return text.words(self.title)
-
-    @cached_property
-    def body_words(self) -> list[str]:
-        return text.words(self.own)
-
-    @cached_property
-    def links(self) -> int:
-        return text.links(self.own)
-
-    @cached_property
-    def files(self) -> FileKinds | None:
-        """None where files were not fetched, and for a pull request that changes none."""
-        files = self.document.get("files")
-        return file_kinds(files) if files else None
-
-    @cached_property
-    def file_terms(self) -> list[str]:
-        """Endings of the changed files; the prefix keeps them apart from words."""
-        files = self.document.get("files") or ()
-        return ["file:" + text.extension(file["path"]) for file in files]
+        self.title_words = text.words(self.title)
+        self.body_words = text.words(self.own)
+        self.links = text.links(self.own)
+        files = document.get("files")
+        # None where files were not fetched, and for a pull request that changes none.
+        self.files: FileKinds | None = file_kinds(files) if files else None
+        # Endings of the changed files; the prefix keeps them apart from words.
+        self.file_terms = ["file:" + text.extension(file["path"]) for file in files] if files else []
 
     @property
     def lines(self) -> int | None:
         additions, deletions = self.document.get("additions"), self.document.get("deletions")
         return None if additions is None or deletions is None else additions + deletions
 
-    @cached_property
     def flags(self) -> tuple[bool, ...]:
         """The flags in the order of FLAGS."""
-        return tuple(flag.value(self) for flag in FLAGS)
+        return tuple([flag.value(self) for flag in FLAGS])
 
 
 class Flag(NamedTuple):
@@ -104,12 +87,12 @@ def is_default_branch(head: str, base: str) -> bool:
 
 def is_branch_title(title: str, head: str) -> bool:
     """Whether the title is the branch's name, as GitHub fills it in for several commits."""
-    said = _letters(title)
-    return bool(said) and (said == _letters(head) or said == _letters(head.rpartition("/")[2]))
+    said, name = _letters(title), _letters(head)
+    return bool(said) and name.endswith(said) and (said == name or said == _letters(head.rpartition("/")[2]))
 
 
 def _letters(value: str) -> str:
-    return "".join(filter(str.isalnum, value.lower()))
+    return _NOT_ALPHANUMERIC.sub("", value.lower())
 
 
 FLAGS: tuple[Flag, ...] = (

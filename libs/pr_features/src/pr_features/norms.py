@@ -52,7 +52,7 @@ class Norm(NamedTuple):
 def norm_bins(facts: Facts) -> tuple[int | None, ...]:
     """The bins of one pull request in the order of QUANTITIES; None where a size is not known."""
     sizes = (facts.document.get(size.name) for size in SIZES)
-    return (*map(int, facts.flags), *map(_size_bin, sizes))
+    return (*map(int, facts.flags()), *map(_size_bin, sizes))
 
 
 def norms_from_histograms(histograms: Sequence[Mapping[int, int]]) -> tuple[float, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 
 from . import text
 from .accounts import account_years
@@ -28,13 +27,17 @@ class Observation:
         self.facts = facts
         self.norms = norms
         self.profile = profile
+        self.flags = facts.flags()
+        # (mean information a word, information of all different words)
+        self.title_information = information(facts.title_words, profile)
+        self.body_information = information(facts.body_words, profile)
 
     def surprise(self, name: str) -> float:
         """How unusual a true flag is in this repository: sqrt(-2 ln p), whose square is twice the information.
 
         0 for a false one: not doing something odd is never odd.
         """
-        if not self.facts.flags[_FLAG[name]]:
+        if not self.flags[_FLAG[name]]:
             return 0.0
         return math.sqrt(max(0.0, -2.0 * math.log(norm_of(self.norms, name).centre)))
 
@@ -86,15 +89,6 @@ class Observation:
         stems = {word[:4] for word in facts.title_words + facts.body_words}
         return sum(word[:4] not in stems for word in words) / len(words)
 
-    @cached_property
-    def title_information(self) -> tuple[float, float]:
-        """(mean information a word, information of all different words) of the title."""
-        return self._information(self.facts.title_words)
-
-    @cached_property
-    def body_information(self) -> tuple[float, float]:
-        return self._information(self.facts.body_words)
-
     def stranger_sensitive(self) -> float:
         """Sensitive files changed by an author of whom nothing was ever merged here; else 0."""
         files = self.facts.files
@@ -105,7 +99,7 @@ class Observation:
 
     def files_unusual(self) -> float:
         """Mean information of the changed files' endings."""
-        return self._information(self.facts.file_terms)[0]
+        return information(self.facts.file_terms, self.profile)[0]
 
     def foreign_share(self) -> float:
         """Letters behind U+024F, outside the Latin script, among the letters of title and description."""
@@ -119,14 +113,15 @@ class Observation:
                 foreign += character > "\u024f"
         return foreign / letters if letters else 0.0
 
-    def _information(self, words: Sequence[str]) -> tuple[float, float]:
-        if not words:
-            return NAN, 0.0
-        known, unknown = self.profile.information, self.profile.information_of_unknown
-        total = sum(known.get(word, unknown) for word in words)
-        # A dict keeps the order of the words; a set's order, and with it the rounding, changes by process.
-        different = sum(known.get(word, unknown) for word in dict.fromkeys(words))
-        return total / len(words), different
+
+def information(words: Sequence[str], profile: CorpusProfile) -> tuple[float, float]:
+    """(mean nats a word, nats of all different words); (NaN, 0) for no words."""
+    if not words:
+        return NAN, 0.0
+    known, unknown = profile.information, profile.information_of_unknown
+    nats = {word: known.get(word, unknown) for word in words}
+    # A dict keeps the order of the words; a set's order, and with it the rounding, changes by process.
+    return sum([nats[word] for word in words]) / len(words), sum(nats.values())
 
 
 def upper_share(title: str) -> float:

@@ -17,6 +17,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
 _MENTION = re.compile(r"(?<![\w/@.])@[A-Za-z0-9]")
 _REFERENCE = re.compile(r"(?<![\w&])#\d|/(?:issues|pull)/\d|\bGH-\d", re.IGNORECASE)
+_REFERENCE_SIGN = re.compile(r"#\d|/\d|[gG][hH]-")
 _NOT_OWN_LINE = re.compile(r"^[ \t]*(?:#{1,6}[ \t]|[-*+] \[ \]).*$", re.MULTILINE)
 
 
@@ -32,20 +33,23 @@ def own_text(body: str) -> str:
 
 def words(text: str) -> list[str]:
     """Runs of 2 to 24 letters in lower case, at most MAX_WORDS of them; camelCase is two words."""
-    return _WORD.findall(_CAMEL.sub(" ", text).lower())[:MAX_WORDS]
+    if not text.islower():
+        text = _CAMEL.sub(" ", text).lower()
+    return _WORD.findall(text)[:MAX_WORDS]
 
 
 def links(text: str) -> int:
-    return len(_LINK.findall(text))
+    """Addresses in the text. Each of these counts looks for a sign first, as most texts have none."""
+    return len(_LINK.findall(text)) if "://" in text or "www." in text.lower() else 0
 
 
 def mentions(text: str) -> int:
-    return len(_MENTION.findall(text))
+    return len(_MENTION.findall(text)) if "@" in text else 0
 
 
 def references(text: str) -> int:
     """References to issues and pull requests: #12, GH-12 or an address."""
-    return len(_REFERENCE.findall(text))
+    return len(_REFERENCE.findall(text)) if _REFERENCE_SIGN.search(text) else 0
 
 
 def extension(path: str) -> str:
