@@ -91,3 +91,48 @@ score: ## score one pull request by the running service: PR=file.json or PR=http
 	.venv/local/bin/python -m local_setup.score '$(PR)' --url http://127.0.0.1:$(PORT)
 
 MLFLOW_PORT ?= 5000
+
+# --- tests ------------------------------------------------------------------------------------------
+
+# Each environment tests the packages that run in it. Extra pytest arguments: make test ARGS='-k norms'.
+ARGS ?=
+TESTS_data_fetch := tests/stage_runtime tests/github_client tests/data_fetch
+TESTS_spark_preprocess := tests/spark_preprocess
+TESTS_ml_training := tests/ml_training
+TESTS_model_serving := tests/pr_features tests/model_serving
+TESTS_local := tests/local_setup tests/contract tests/manifests tests/system
+TESTED := $(STAGES) local
+
+.PHONY: test test-long $(TESTED:%=test-%) $(TESTED:%=test-long-%)
+test: setup $(TESTED:%=test-%) ## every test that needs no cluster, at short sizes [PR_DATA_DIR=folder of real pull requests]
+
+test-long: setup $(TESTED:%=test-long-%) ## the large ones: histories, fuzz, reloads, peers, browser
+
+$(TESTED:%=test-%): test-%:
+	.venv/$*/bin/python $(PYTEST) $(TESTS_$*) $(ARGS)
+
+$(TESTED:%=test-long-%): test-long-%:
+	.venv/$*/bin/python $(PYTEST) $(TESTS_$*) -m long $(ARGS)
+
+# --- checks -----------------------------------------------------------------------------------------
+
+RUFF := .venv/tools/bin/ruff
+
+.PHONY: lint format clean
+lint: setup ## formatter, flake8, types, shell scripts, Dockerfiles
+	$(RUFF) format --check .
+	$(RUFF) check .
+	.venv/tools/bin/flake8
+	@for stage in $(STAGES) local; do echo "mypy $$stage"; \
+	  .venv/tools/bin/mypy --python-executable .venv/$$stage/bin/python $$stage/src; done
+	@for lib in pr_features stage_runtime github_client; do echo "mypy $$lib"; \
+	  .venv/tools/bin/mypy --python-executable .venv/data_fetch/bin/python libs/$$lib/src; done
+	.venv/tools/bin/shellcheck $$(git ls-files '*.sh') .ci/run
+	.venv/tools/bin/hadolint --ignore DL3008 $$(git ls-files '*Dockerfile')
+
+format: setup ## format all Python files
+	$(RUFF) format .
+	$(RUFF) check --fix .
+
+clean: ## remove everything that was installed or written, data too
+	rm -rf .venv var .pytest_cache .mypy_cache .ruff_cache .hypothesis
