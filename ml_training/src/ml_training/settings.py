@@ -1,0 +1,125 @@
+"""Settings of the three commands; each field is an environment variable in capitals and a flag."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, SecretStr
+from stage_runtime.settings import StageSettings
+
+from ml_training.storage import S3Access
+from ml_training.threshold import Rule
+
+
+class CommonSettings(StageSettings):
+    """Where runs, models and experiments are."""
+
+    vault_keys: ClassVar[frozenset[str]] = frozenset(
+        {"do_spaces_endpoint", "do_spaces_bucket", "do_spaces_access_key", "do_spaces_secret_key"}
+    )
+
+    data_root: str = Field(
+        default="",
+        description="folder or s3a://bucket/prefix with preprocess-runs/ in it; empty: "
+        "s3a://DO_SPACES_BUCKET where a bucket is set, else var/data",
+    )
+    do_spaces_endpoint: str = Field(
+        default="", description="address of the S3 service; empty for Amazon's"
+    )
+    do_spaces_bucket: str = Field(default="", description="bucket, where DATA_ROOT names none")
+    do_spaces_access_key: SecretStr = Field(default=SecretStr(""), description="S3 access key")
+    do_spaces_secret_key: SecretStr = Field(default=SecretStr(""), description="S3 secret key")
+    preprocess_run_id: str = Field(
+        default="", description="the run to take; empty for the one with the newest manifest"
+    )
+    mlflow_tracking_uri: SecretStr = Field(
+        default=SecretStr("sqlite:///var/mlflow/mlflow.db"),
+        description="MLflow server (http://…) or a SQLite file (sqlite:///path), artifacts beside it",
+        json_schema_extra={"vault": "mlflow_uri"},
+    )
+    mlflow_experiment: str = Field(default="pr-anomaly", description="experiment in MLflow")
+    model_name: str = Field(
+        default="pr-anomaly-autoencoder", description="registered model in MLflow"
+    )
+    work_dir: str = Field(
+        default="var/training",
+        description="local folder for copies from S3 and files on their way to MLflow",
+    )
+    seed: int = Field(default=0, ge=0, le=2**31, description="of everything that is random")
+    threads: int = Field(
+        default=1, ge=1, description="threads of the arithmetic; part of what makes a run repeatable"
+    )
+    labels: str = Field(
+        default="",
+        description="file of known anomalies for the quality report: JSON lines with "
+        "repo_name, number, label",
+    )
+
+    @property
+    def root_address(self) -> str:
+        """The data root that was meant."""
+        if self.data_root:
+            return self.data_root
+        return f"s3a://{self.do_spaces_bucket}" if self.do_spaces_bucket else "var/data"
+
+    @property
+    def s3_access(self) -> S3Access:
+        """Credentials for the data root and for MLflow's artifacts, where they are on S3."""
+        return S3Access(
+            self.do_spaces_endpoint,
+            self.do_spaces_access_key.get_secret_value(),
+            self.do_spaces_secret_key.get_secret_value(),
+        )
+
+
+class TrainSettings(CommonSettings):
+    """Fit, evaluate and register a candidate."""
+
+    candidates: str = Field(
+        default="standard",
+        description="set of architectures to try: a name in candidates.toml of the package, or a file like it",
+    )
+    threshold_rule: Rule = Field(
+        default="mean_std",
+        description="which rule says where unusual begins; the others are logged beside it",
+    )
+    max_epochs: int = Field(default=0, ge=0, description="at most so many epochs; 0: as the candidate says")
+    batch_size: int = Field(default=0, ge=0, description="rows a step; 0: as the candidate says")
+    mixed_precision: bool = Field(
+        default=False, description="bfloat16 in the forward pass; only useful on CUDA"
+    )
+    quality_report: bool = Field(
+        default=True, description="make the quality report in this run (its baselines take a while)"
+    )
+
+
+class EvaluateSettings(CommonSettings):
+    """Quality report of a registered model."""
+
+    model_alias: str = Field(default="candidate", description="alias of the version to report on")
+    report_dir: str = Field(
+        default="", description="folder for quality.json and quality.html besides MLflow"
+    )
+
+
+class GateSettings(CommonSettings):
+    """Make the candidate champion, or refuse it."""
+
+    gate_margin: float = Field(
+        default=0.03,
+        ge=0,
+        le=1,
+        description="by how much ROC-AUC on the worst injected kind may be below the champion's",
+    )
+    gate_flag_rate_low: float = Field(
+        default=0.0005, ge=0, le=1, description="least share of later rows beyond the threshold"
+    )
+    gate_flag_rate_high: float = Field(
+        default=0.2, ge=0, le=1, description="largest share of later rows beyond the threshold"
+    )
+    gate_distinct_scores: int = Field(
+        default=50, ge=2, description="least number of distinct scores among the later rows"
+    )
+    on_refusal: Literal["fail", "report"] = Field(
+        default="fail", description="fail: exit code 5; report: say so and end with 0"
+    )
