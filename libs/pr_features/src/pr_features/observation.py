@@ -52,7 +52,7 @@ class Observation:
     def failed_share(self) -> float:
         """The author's share of earlier pull requests that were not merged by then, drawn to the usual one."""
         facts = self.facts
-        merged = facts.merged + USUAL_MERGE_SHARE * USUAL_MERGE_WEIGHT
+        merged = min(facts.merged, facts.opened) + USUAL_MERGE_SHARE * USUAL_MERGE_WEIGHT
         return 1.0 - merged / (facts.opened + USUAL_MERGE_WEIGHT)
 
     def account_years(self) -> float:
@@ -80,13 +80,14 @@ class Observation:
     def branch_unrelated(self) -> float:
         """Share of the branch name's words of which title and description have nothing; 1 for no words.
 
-        Four letters count as the same word: fix-parser and "Fixes parsing".
+        Four letters, three of a short word, count as the same: fix-parser and "Fixes parsing".
         """
         facts = self.facts
         words = [word for word in text.words(facts.head) if len(word) > 2]
         if not words:
             return 1.0
-        stems = {word[:4] for word in facts.title_words + facts.body_words}
+        said = facts.title_words + facts.body_words
+        stems = {word[:4] for word in said} | {word[:3] for word in said}
         return sum(word[:4] not in stems for word in words) / len(words)
 
     def stranger_sensitive(self) -> float:

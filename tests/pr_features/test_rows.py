@@ -1,0 +1,149 @@
+"""Rows: every feature within its documented range, for real-looking and for hostile documents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pr_features import catalogue
+from pr_features.documents import check
+from pr_features.history import History
+from pr_features.norms import NO_NORMS
+from pr_features.profile import CorpusProfile
+from pr_features.registry import FEATURES, NAMES
+from pr_features.rows import row
+
+Pull = Callable[..., dict[str, Any]]
+
+PROFILE = CorpusProfile.build(100, [("fix", 30), ("the", 90), ("parser", 3), ("file:.py", 50)])
+anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+counts = st.one_of(st.none(), st.integers(0, 2**31 - 1))
+documents = st.fixed_dictionaries(
+    {
+        "pr_id": st.integers(1, 2**62), "repo_name": st.just("a/b"), "number": st.integers(1, 10**6),
+        "title": st.one_of(st.none(), anything), "body": st.one_of(st.none(), anything),
+        "created_at": st.datetimes(datetime(2008, 1, 1), datetime(2026, 1, 1), timezones=st.just(UTC)),
+        "additions": counts, "deletions": counts, "changed_files": counts, "commits_count": counts,
+        "author_id": st.one_of(st.none(), st.integers(1, 2**62)),
+        "author_type": st.sampled_from([None, "User", "Bot", "Organization"]),
+        "head_ref": st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=50)),
+        "base_ref": st.sampled_from([None, "main", "x"]),
+        "is_cross_repository": st.sampled_from([None, True, False]),
+        "files": st.one_of(st.none(), st.lists(st.fixed_dictionaries({
+            "path": st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40),
+            "additions": st.integers(0, 9), "deletions": st.integers(0, 9)}), max_size=4)),
+    }
+)  # fmt: skip
+histories = st.builds(
+    History, st.integers(0, 9999), st.integers(0, 9999), st.integers(0, 99), st.just(NO_NORMS)
+)
+
+
+def value(document: dict[str, Any], name: str, history: History | None = None) -> float:
+    return float(row(document, history or History(), PROFILE).values[NAMES.index(name)])
+
+
+@settings(max_examples=100, deadline=None)
+@given(documents, histories)
+def test_every_value_is_in_its_range_and_missing_only_where_it_may_be(
+    raw: dict[str, Any], history: History
+) -> None:
+    document = check(raw)
+    values = row(document, history, PROFILE).values
+    assert values.dtype == np.float32
+    described = {
+        name: None if math.isnan(found) else found for name, found in zip(NAMES, values.tolist(), strict=True)
+    }
+    jsonschema.validate(described, catalogue.json_schema())
+
+
+def test_names_are_unique_and_the_readme_shows_the_table(repository: Path) -> None:
+    assert len(set(NAMES)) == len(FEATURES)
+    assert catalogue.markdown() in (repository / "libs" / "pr_features" / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("branch_unrelated", {"head_ref": "fix-parsing", "title": "Fixed the parser"}, 0.0),
+        ("branch_unrelated", {"head_ref": "patch-1"}, 1.0),
+        ("lines", {"additions": 3, "deletions": 4}, math.log(8)),
+        ("lines", {"additions": None}, math.nan),
+        ("lines_per_file", {"additions": 9, "deletions": 0, "changed_files": 0}, math.log(10)),
+        ("balance", {"additions": 9, "deletions": 0}, 0.9),
+        ("title_capitals", {"title": "FIX it"}, 0.6),
+        ("title_capitals", {"title": "123"}, 1.0),
+        ("foreign_letters", {"title": "исправить", "body": None}, math.log(101)),
+        ("files_sensitive", {"files": [{"path": ".github/workflows/x.yml"}, {"path": "a.py"}]}, 0.5),
+        ("stranger_sensitive", {"files": [{"path": "setup.py"}, {"path": "evil.exe"}]}, math.log(3)),
+        ("files_tests", {"files": [{"path": "tests/test_a.py"}, {"path": "contest.py"}]}, 0.5),
+        ("files_docs", {"files": []}, math.nan),
+        ("empty_body", {"body": None}, math.sqrt(-2 * math.log(0.25))),
+        ("empty_body", {"body": "x"}, 0.0),
+        ("body_unusual", {"body": "the the"}, math.log(101 / 89)),
+        ("body_unusual", {"body": "zebra"}, math.log(101)),
+        ("account_age", {"author_id": 10_360_000, "created_at": datetime(2016, 1, 1, tzinfo=UTC)}, 0.0),
+        ("account_age", {"author_id": 2**61}, math.nan),
+    ],
+)
+def test_value(name: str, changes: dict[str, Any], expected: float, pull: Pull) -> None:
+    assert value(pull(**changes), name) == pytest.approx(expected, abs=2e-3, nan_ok=True)
+
+
+def test_author_history_in_values(pull: Pull) -> None:
+    stranger, regular = History(0, 0, 0), History(9, 6, 0)
+    assert value(pull(), "newcomer", stranger) > 0 == value(pull(), "newcomer", regular)
+    assert value(pull(), "author_opened", regular) == pytest.approx(-math.log(10))
+    assert value(pull(), "author_failed", regular) == pytest.approx(1 - 7.8 / 12)
+    assert value(pull(), "burst", History(4, 0, 3)) == pytest.approx(math.log(4))
+    assert value(pull(), "burst", History(4, 1, 3)) == 0.0
+    sensitive = pull(files=[{"path": "setup.py"}])
+    assert value(sensitive, "stranger_sensitive", regular) == 0.0
+
+
+def test_a_newcomer_is_no_surprise_where_all_are(pull: Pull) -> None:
+    newcomers = [0.0] * len(NO_NORMS)
+    newcomers[0:2] = [1000.0, 1.0]
+    assert value(pull(), "newcomer", History(norms=newcomers)) < 0.1 < value(pull(), "newcomer")
+
+
+def test_tf_idf_is_sorted_and_of_length_one(pull: Pull) -> None:
+    found = row(pull(title="parser fix fix"), History(), PROFILE)
+    assert found.text_indices == [0, 1]
+    assert [PROFILE.columns[index] for index in found.text_indices] == ["fix", "parser"]
+    assert math.hypot(*found.text_values) == pytest.approx(1.0)
+    fix = (1 + math.log(2)) * (math.log(101 / 31) + 1)
+    parser = math.log(101 / 4) + 1
+    assert found.text_values[0] / found.text_values[1] == pytest.approx(fix / parser)
+
+
+def test_the_order_of_a_set_does_not_reach_the_bits(pull: Pull) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; sys.path[:0] = %r\n"
+        "from datetime import datetime, UTC\n"
+        "from pr_features.history import History\n"
+        "from pr_features.profile import CorpusProfile\n"
+        "from pr_features.rows import row\n"
+        "body = ' '.join(a + b for a in 'abcdefgh' for b in ('one', 'two', 'three', 'four'))\n"
+        "profile = CorpusProfile.build(1000, [(a + 'one', 3 + i) for i, a in enumerate('abcdefgh')])\n"
+        "d = dict(title=body, body=body, created_at=datetime(2024, 1, 1, tzinfo=UTC))\n"
+        "print(row(d, History(), profile).values.tobytes().hex())\n" % sys.path
+    )
+    results = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(results) == 1
