@@ -25,6 +25,7 @@ Pull = Callable[..., dict[str, Any]]
 
 PROFILE = CorpusProfile.build(100, [("fix", 30), ("the", 90), ("parser", 3), ("file:.py", 50)])
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=50)
 counts = st.one_of(st.none(), st.integers(0, 2**31 - 1))
 documents = st.fixed_dictionaries(
     {
@@ -34,11 +35,11 @@ documents = st.fixed_dictionaries(
         "additions": counts, "deletions": counts, "changed_files": counts, "commits_count": counts,
         "author_id": st.one_of(st.none(), st.integers(1, 2**62)),
         "author_type": st.sampled_from([None, "User", "Bot", "Organization"]),
-        "head_ref": st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=50)),
+        "head_ref": st.one_of(st.none(), names),
         "base_ref": st.sampled_from([None, "main", "x"]),
         "is_cross_repository": st.sampled_from([None, True, False]),
         "files": st.one_of(st.none(), st.lists(st.fixed_dictionaries({
-            "path": st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40),
+            "path": names,
             "additions": st.integers(0, 9), "deletions": st.integers(0, 9)}), max_size=4)),
     }
 )  # fmt: skip
@@ -130,7 +131,7 @@ def test_the_order_of_a_set_does_not_reach_the_bits(pull: Pull) -> None:
     import sys
 
     code = (
-        "import sys; sys.path[:0] = %r\n"
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
         "from datetime import datetime, UTC\n"
         "from pr_features.history import History\n"
         "from pr_features.profile import CorpusProfile\n"
@@ -138,7 +139,7 @@ def test_the_order_of_a_set_does_not_reach_the_bits(pull: Pull) -> None:
         "body = ' '.join(a + b for a in 'abcdefgh' for b in ('one', 'two', 'three', 'four'))\n"
         "profile = CorpusProfile.build(1000, [(a + 'one', 3 + i) for i, a in enumerate('abcdefgh')])\n"
         "d = dict(title=body, body=body, created_at=datetime(2024, 1, 1, tzinfo=UTC))\n"
-        "print(row(d, History(), profile).values.tobytes().hex())\n" % sys.path
+        "print(row(d, History(), profile).values.tobytes().hex())\n"
     )
     results = {
         subprocess.run(
