@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import json
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from local_setup.errors import CorpusError, LocalSetupError
+from local_setup.github_standin import DEFAULT_TOKEN, Corpus, GitHubStandIn, Limits, serve
 from local_setup.runner.workspace import Workspace, write_json
+
+# A stand-in that imports a million pull requests has no reason to make its only caller wait.
+UNLIMITED = Limits(core=10**9, graphql=10**9, rest_a_minute=10**9, graphql_a_minute=10**9)
+WARNINGS = 10
+
+
+class Opened(NamedTuple):
+    """Settings for data_fetch, and how many lines of the files the stand-in could not serve."""
+
+    settings: dict[str, str]
+    unusable: int
 
 
 @dataclass(frozen=True)
@@ -50,39 +61,29 @@ class Source:
         return source
 
     @contextmanager
-    def settings(self, workspace: Workspace) -> Iterator[dict[str, str]]:
-        """Settings for data_fetch; a corpus is served by the stand-in for the length of the block."""
+    def opened(self, workspace: Workspace) -> Iterator[Opened]:
+        """The source ready to be fetched from; the stand-in serves a corpus for the length of the block."""
         if self.repos:
             if not os.environ.get("GITHUB_TOKEN"):
                 raise LocalSetupError(
                     "GITHUB_REPOS needs GITHUB_TOKEN: make a fine-grained token with read access to public"
                     " repositories on GitHub's page Settings > Developer settings, and export it"
                 )
-            yield {"GITHUB_REPOS": self.repos}
+            yield Opened({"GITHUB_REPOS": self.repos}, 0)
             return
-        from local_setup.github_standin import serving  # only here: it loads the whole corpus
-
-        names = repository_names(self.corpus)
+        corpus = Corpus()
+        for name in self.corpus:
+            corpus.load(Path(name))
+        for reason in corpus.unusable[:WARNINGS]:
+            print(f"warning: not served, no pull request: {reason}", file=sys.stderr)
+        if corpus.unusable_count > WARNINGS:
+            print(f"warning: {corpus.unusable_count} such lines in all", file=sys.stderr)
         listing = workspace.out / "repositories.txt"
-        listing.write_text("\n".join(names) + "\n", "utf-8")
-        with contextlib.ExitStack() as stack:
-            standin: Any = stack.enter_context(serving([Path(name) for name in self.corpus]))
-            yield {
-                "GITHUB_API_URL": standin.url,
-                "GITHUB_TOKEN": standin.token,
+        listing.write_text("\n".join(sorted(corpus.repositories())) + "\n", "utf-8")
+        with serve(GitHubStandIn(corpus, limits=UNLIMITED)) as url:
+            settings = {
+                "GITHUB_API_URL": url,
+                "GITHUB_TOKEN": DEFAULT_TOKEN,
                 "GITHUB_REPOS": f"@{listing}",
             }
-
-
-def repository_names(files: Sequence[str]) -> list[str]:
-    """Full names of all repositories in the files, sorted."""
-    names = set()
-    for name in files:
-        opened = (
-            gzip.open(name, "rt", encoding="utf-8") if name.endswith(".gz") else open(name, encoding="utf-8")
-        )
-        with opened as lines:
-            for line in lines:
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    names.add(str(json.loads(line)["base"]["repo"]["full_name"]))
-    return sorted(names)
+            yield Opened(settings, corpus.unusable_count)

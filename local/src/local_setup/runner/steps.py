@@ -25,11 +25,15 @@ GATE_REFUSED = 5
 
 @dataclass
 class Run:
-    """One run over a workspace; ``environ`` is what every stage gets, ``seconds`` what each took."""
+    """One run over a workspace.
+
+    environ: what every stage gets; seconds: what each took; unusable: lines of CORPUS that are no pull request.
+    """
 
     workspace: Workspace
     environ: dict[str, str]
     seconds: dict[str, float] = field(default_factory=dict)
+    unusable: int = 0
 
     @property
     def run_id(self) -> str:
@@ -44,8 +48,9 @@ class Run:
         self.seconds[step] = processes.run(stage, arguments, {**self.environ, **settings})
 
     def fetch(self, source: Source) -> None:
-        with source.settings(self.workspace) as settings:
-            self.stage("fetch", "data_fetch", **settings)
+        with source.opened(self.workspace) as opened:
+            self.unusable = opened.unusable
+            self.stage("fetch", "data_fetch", **opened.settings)
 
     def preprocess(self) -> None:
         self.stage("preprocess", "spark_preprocess")
@@ -83,10 +88,11 @@ class Run:
             self.environ.get("MONGO_COLLECTION", "pull_requests"),
         )
 
-    def rejected_by_fetch(self) -> int:
+    def rejected_before(self) -> int:
+        """What never became a document: unusable lines, and what fetching could not shape."""
         uri, database, _ = self.mongo
         with MongoClient(uri) as client:
-            return int(client[database]["rejected"].count_documents({}))
+            return self.unusable + int(client[database]["rejected"].count_documents({}))
 
     def titles(self, wanted: list[dict[str, Any]]) -> dict[tuple[str, int], str]:
         """Titles of a few scored pull requests."""

@@ -23,15 +23,15 @@ def read_manifest(data_root: Path, run_id: str) -> dict[str, Any]:
 
 def summarise(
     manifest: dict[str, Any],
-    rejected_by_fetch: int,
+    rejected_before: int,
     model: dict[str, Any],
     scores: Scores,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     """The content of summary.json; ``documents`` counts the rejected ones too."""
     return {
-        "documents": manifest["documents"] + rejected_by_fetch,
-        "rejected": manifest["rejected"] + rejected_by_fetch + scores.refused,
+        "documents": manifest["documents"] + rejected_before,
+        "rejected": manifest["rejected"] + rejected_before + scores.refused,
         "rows": manifest["rows"],
         "features": manifest["features"],
         "run_id": manifest["run_id"],
