@@ -6,18 +6,21 @@ kept in a git-ignored cache. Several processes may ask at the same time: one wor
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from local_setup.errors import JarsUnavailable
+from local_setup.errors import JarsUnavailable, LocalSetupError
+from local_setup.java_runtime import find_java
 from local_setup.paths import jar_cache, project_root
 
 JAVA_FILES = Path(__file__).with_name("java")
@@ -32,9 +35,7 @@ def pinned() -> dict[str, str]:
     return {name: digest for digest, name in (line.split() for line in lines)}
 
 
-def class_path(
-    java: str, *, cache: Path | None = None, ivy_jar: Path | None = None
-) -> list[Path]:
+def class_path(java: str, *, cache: Path | None = None, ivy_jar: Path | None = None) -> list[Path]:
     """Everything the embedded MongoDB needs on its class path, fetched and compiled where missing.
 
     Raises JarsUnavailable.
@@ -142,3 +143,23 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fetch and compile everything now, so that the first start downloads nothing."""
+    parser = argparse.ArgumentParser(prog="python -m local_setup.jars", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--cache", type=Path, help="folder (default: var/cache/jars)")
+    parser.add_argument("--ivy-jar", type=Path, help="Ivy jar (default: the one inside PySpark)")
+    options = parser.parse_args(argv)
+    try:
+        found = class_path(find_java(), cache=options.cache, ivy_jar=options.ivy_jar)
+    except LocalSetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{len(found) - 1} jars of the embedded MongoDB in {found[0].parent}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -57,9 +57,7 @@ class EmbeddedMongo:
             self._process.wait()
 
 
-def start(
-    data_dir: Path, port: int = 0, *, heap: str = "1g", ivy_jar: Path | None = None
-) -> EmbeddedMongo:
+def start(data_dir: Path, port: int = 0, *, heap: str = "1g", ivy_jar: Path | None = None) -> EmbeddedMongo:
     """Start the JVM over ``data_dir`` (made if missing) and wait until it answers.
 
     ``port`` 0 takes any free one; ``heap`` is Java's -Xmx. Raises JavaMissing, JarsUnavailable, or

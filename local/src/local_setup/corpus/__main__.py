@@ -10,8 +10,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 from local_setup.corpus.generate import CorpusSettings, generate
 
@@ -29,7 +29,7 @@ def write(out: Path, labels: Path | None, settings: CorpusSettings) -> Counter[s
     out.parent.mkdir(parents=True, exist_ok=True)
     with part.open("wb") as raw:
         # No file name and no time in the gzip header: equal settings give equal bytes.
-        sink: IO[bytes] = raw
+        sink: BufferedIOBase = raw
         if out.suffix == ".gz":
             sink = gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=3, mtime=0)
         for pull, label in generate(settings):
@@ -57,9 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="corpus.jsonl or corpus.jsonl.gz")
     parser.add_argument("--labels", type=Path, help="labels.jsonl: repo_name, number, label")
     parser.add_argument("--pulls", type=int, default=defaults.pulls, help="default %(default)s")
-    parser.add_argument(
-        "--repositories", type=int, default=defaults.repositories, help="default %(default)s"
-    )
+    parser.add_argument("--repositories", type=int, default=defaults.repositories, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="default %(default)s")
     parser.add_argument(
         "--anomaly-share",

@@ -44,7 +44,7 @@ def ordinary(habits: Habits, rng: Random, kind: str, *, effort: float = 1.0) -> 
     lines = min(LARGEST, max(1, int(math.exp(log_size) * effort)))
     ratio = min(0.98, max(0.0, rng.gauss(habits.deletion_ratio, 0.2)))
     deletions = int(lines * ratio)
-    files = max(1, int(round(lines**0.42 * math.exp(rng.gauss(-0.35, 0.5)))))
+    files = max(1, round(lines**0.42 * math.exp(rng.gauss(-0.35, 0.5))))
     commits = 1
     if rng.random() > habits.squash_share:
         commits += int(rng.expovariate(1.0 / (0.6 + 0.35 * math.log1p(lines))))

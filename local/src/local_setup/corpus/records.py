@@ -134,9 +134,7 @@ def repository(
         "name": name.split("/")[1],
         "full_name": name,
         "private": False,
-        "owner": user(owner)
-        if owner
-        else _account(habits.owner, 900_000 + habits.index, "Organization"),
+        "owner": user(owner) if owner else _account(habits.owner, 900_000 + habits.index, "Organization"),
         "html_url": f"{WEB}/{name}",
         "description": f"A generated repository about {habits.domain}",
         "fork": fork,

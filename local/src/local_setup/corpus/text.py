@@ -82,7 +82,9 @@ def body(habits: Habits, rng: Random, text: str, *, effort: float = 1.0) -> str 
         ticks = "\r\n".join(f"- [{'x' if rng.random() < 0.7 else ' '}] {box}" for box in boxes)
         return f"{prose}\r\n\r\n### Checklist\r\n\r\n{ticks}"
     if style == "headings":
-        return f"## What\r\n\r\n{text}\r\n\r\n## Why\r\n\r\n{prose}\r\n\r\n## How to test\r\n\r\nRun the tests."
+        return (
+            f"## What\r\n\r\n{text}\r\n\r\n## Why\r\n\r\n{prose}\r\n\r\n## How to test\r\n\r\nRun the tests."
+        )
     if style == "ticket":
         return f"Ticket: {habits.ticket_prefix}-{rng.randrange(100, 9999)}\r\n\r\n{prose}"
     if style == "terse":

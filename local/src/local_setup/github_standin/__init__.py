@@ -1,8 +1,8 @@
 """A stand-in for GitHub on loopback: GraphQL and REST over a corpus, with limits and failures.
 
-    corpus = Corpus(); corpus.load(Path("corpus.jsonl.gz"))
-    with serve(GitHubStandIn(corpus)) as url: ...            # over HTTP
-    GitHubStandIn(corpus, clock=ManualClock()).request(...)  # without a socket
+corpus = Corpus(); corpus.load(Path("corpus.jsonl.gz"))
+with serve(GitHubStandIn(corpus)) as url: ...            # over HTTP
+GitHubStandIn(corpus, clock=ManualClock()).request(...)  # without a socket
 """
 
 from local_setup.github_standin.clock import Clock, ManualClock, RunningClock

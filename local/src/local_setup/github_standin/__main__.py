@@ -19,9 +19,9 @@ from local_setup.github_standin.server import RunningStandIn
 from local_setup.github_standin.standin import DEFAULT_TOKEN, GitHubStandIn, Latency
 from local_setup.github_standin.store import Corpus
 
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 Serves a corpus as GitHub would: GraphQL (POST /graphql) and REST on 127.0.0.1. Point a fetch to it
-with GITHUB_API_URL=http://127.0.0.1:PORT and GITHUB_TOKEN=%s.""" % DEFAULT_TOKEN
+with GITHUB_API_URL=http://127.0.0.1:PORT and GITHUB_TOKEN={DEFAULT_TOKEN}."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,9 +86,7 @@ def build(argv: Sequence[str] | None = None) -> tuple[GitHubStandIn, int]:
             graphql_a_minute=options.graphql_a_minute,
             retry_after=options.retry_after_s,
         ),
-        latency=Latency(
-            options.latency_ms / 1000, options.latency_per_pull_ms / 1000, options.cut_off_s
-        ),
+        latency=Latency(options.latency_ms / 1000, options.latency_per_pull_ms / 1000, options.cut_off_s),
         faults=faults,
         clock=clock,
         with_graphql=not options.no_graphql,

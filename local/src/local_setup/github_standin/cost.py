@@ -16,8 +16,8 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLObjectType,
     GraphQLInterfaceType,
+    GraphQLObjectType,
     GraphQLSchema,
     InlineFragmentNode,
     OperationDefinitionNode,
@@ -49,9 +49,7 @@ def estimate(
 ) -> Cost:
     """The cost of a valid document, with every refusal that GitHub knows before execution."""
     fragments = {
-        node.name.value: node
-        for node in document.definitions
-        if isinstance(node, FragmentDefinitionNode)
+        node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
     }
     walk = _Walk(schema, fragments, variables)
     for node in document.definitions:
@@ -90,9 +88,7 @@ class _Walk:
         self.variables = variables
         self.cost = Cost()
 
-    def selections(
-        self, selection_set: SelectionSetNode, parent: Any, factor: int, path: list[str]
-    ) -> None:
+    def selections(self, selection_set: SelectionSetNode, parent: Any, factor: int, path: list[str]) -> None:
         for node in selection_set.selections:
             if not self._included(node):
                 continue
@@ -150,15 +146,11 @@ class _Walk:
 
     def _asks_for_items(self, node: FieldNode) -> bool:
         assert node.selection_set is not None
-        names = {
-            one.name.value for one in node.selection_set.selections if isinstance(one, FieldNode)
-        }
+        names = {one.name.value for one in node.selection_set.selections if isinstance(one, FieldNode)}
         return bool(names & {"nodes", "edges", "pageInfo"})
 
     def _refuse(self, kind: str, path: list[str], where: list[Any], message: str) -> None:
-        self.cost.errors.append(
-            {"type": kind, "path": path, "locations": where, "message": message}
-        )
+        self.cost.errors.append({"type": kind, "path": path, "locations": where, "message": message})
 
     def _included(self, node: Any) -> bool:
         for directive in node.directives or ():

@@ -13,7 +13,6 @@ from local_setup.github_standin import replies
 from local_setup.github_standin.limits import Caller
 from local_setup.github_standin.replies import Reply, Request
 
-
 SLOW_SECONDS = 120.0
 
 

@@ -41,7 +41,9 @@ def price(body: Mapping[str, Any]) -> tuple[DocumentNode | None, cost.Cost]:
     """Parse, validate and price a request ({query, variables, operationName})."""
     query = body.get("query")
     if not isinstance(query, str) or not query.strip():
-        return None, cost.Cost(errors=[{"message": "A query attribute must be specified and must be a string."}])
+        return None, cost.Cost(
+            errors=[{"message": "A query attribute must be specified and must be a string."}]
+        )
     document, refused = _checked(query)
     if document is None or refused:
         return None, cost.Cost(errors=list(refused))
@@ -49,9 +51,7 @@ def price(body: Mapping[str, Any]) -> tuple[DocumentNode | None, cost.Cost]:
     return document, cost.estimate(_schema(), document, variables, body.get("operationName"))
 
 
-def run(
-    document: DocumentNode, body: Mapping[str, Any], context: resolvers.Context
-) -> dict[str, Any]:
+def run(document: DocumentNode, body: Mapping[str, Any], context: resolvers.Context) -> dict[str, Any]:
     """Execute a priced query; the answer's ``data`` and, where there are any, ``errors``."""
     result = execute_sync(
         _schema(),

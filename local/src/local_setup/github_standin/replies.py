@@ -14,9 +14,7 @@ SECONDARY = (
     "You have exceeded a secondary rate limit. Please wait a few minutes before you try again. If you "
     "reach out to GitHub Support for help, please include the request ID 0400:STANDIN."
 )
-ABUSE = (
-    "You have triggered an abuse detection mechanism. Please wait a few minutes before you try again."
-)
+ABUSE = "You have triggered an abuse detection mechanism. Please wait a few minutes before you try again."
 CUT_OFF = (
     "Something went wrong while executing your query. This may be the result of a timeout, or it could "
     "be a GitHub bug. Please include `0400:STANDIN` when reporting this issue."

@@ -143,9 +143,7 @@ def _page_info(ends: list[str], has_next: bool, has_previous: bool) -> dict[str,
     }
 
 
-def _counted(
-    items: Sequence[Any], first: int | None, after: str | None, prefix: str = ""
-) -> dict[str, Any]:
+def _counted(items: Sequence[Any], first: int | None, after: str | None, prefix: str = "") -> dict[str, Any]:
     """A page of a list that is addressed by position."""
     try:
         start = cursors.decode_count(after, prefix)
@@ -160,9 +158,7 @@ def _counted(
     }
 
 
-def _items(
-    source: dict[str, Any], info: Any, first: int | None = None, after: str | None = None
-) -> Any:
+def _items(source: dict[str, Any], info: Any, first: int | None = None, after: str | None = None) -> Any:
     connection = source[info.field_name]
     if connection is None:
         return None

@@ -111,9 +111,7 @@ def _pulls(request: Request, repository: Repository) -> Reply:
         return validation_failed("PullRequest", "direction")
     keys = repository.by_updated if sort == "updated" else repository.by_created
     wanted = {"open": {"OPEN"}, "closed": {"CLOSED", "MERGED"}, "all": None}[state]
-    chosen: list[Key] = [
-        key for key in keys if wanted is None or repository.state_of(key[2]) in wanted
-    ]
+    chosen: list[Key] = [key for key in keys if wanted is None or repository.state_of(key[2]) in wanted]
     if direction == "desc":
         chosen.reverse()
     if "head" in query or "base" in query:
@@ -137,9 +135,7 @@ def _fits(repository: Repository, key: Key, query: Mapping[str, str]) -> bool:
 def _owner_repositories(corpus: Corpus, request: Request, kind: str, login: str) -> Reply:
     found = [one for one in corpus.repositories() if owner_login(one).lower() == login.lower()]
     if kind == "orgs":
-        found = [
-            one for one in found if (one.facts.get("owner") or {}).get("type") == "Organization"
-        ]
+        found = [one for one in found if (one.facts.get("owner") or {}).get("type") == "Organization"]
     if not found:
         return not_found()
     wanted = request.query.get("type", "all")

@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
                 standin.clock.sleep(reply.delay - waited)
         self._send(reply)
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = _serve  # noqa: N815 - names are the base's
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = _serve
 
     def _send(self, reply: Reply) -> None:
         if reply.hang_up:

@@ -86,9 +86,7 @@ class GitHubStandIn:
 
     # Who may ask
 
-    def add_token(
-        self, token: str, *, scopes: str = "read:org, repo", expires: float | None = None
-    ) -> None:
+    def add_token(self, token: str, *, scopes: str = "read:org, repo", expires: float | None = None) -> None:
         """Accept ``token``, with points of its own, until the stand-in's clock shows ``expires``."""
         number = 1000 + len(self._callers)
         caller = Caller(number, f"caller-{number}", self.limits, scopes, expires=expires)
@@ -106,9 +104,7 @@ class GitHubStandIn:
     # Answering
 
     @staticmethod
-    def parse(
-        method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> Request:
+    def parse(method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Request:
         """A request from its address, absolute or from the first slash on."""
         parts = urlsplit(url)
         given = {name.lower(): value for name, value in (headers or {}).items()}

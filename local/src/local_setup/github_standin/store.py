@@ -51,9 +51,7 @@ class Repository:
     blocked: bool = False
     by_created: list[Key] = field(default_factory=list)
     by_updated: list[Key] = field(default_factory=list)
-    counts: dict[str, int] = field(
-        default_factory=lambda: {"OPEN": 0, "CLOSED": 0, "MERGED": 0}
-    )
+    counts: dict[str, int] = field(default_factory=lambda: {"OPEN": 0, "CLOSED": 0, "MERGED": 0})
     entries: dict[int, _Entry] = field(default_factory=dict)
     dictionary: bytes = b""
 
