@@ -28,7 +28,7 @@ def feature_code() -> Any:
         assert spec is not None and spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
-        for module in ("documents", "history", "norms", "preprocessor", "profile", "registry", "rows", "scoring"):
+        for module in ("documents", "history", "preprocessor", "profile", "rows", "scoring"):
             importlib.import_module(f"{name}.{module}")
     return sys.modules[name]
 
@@ -104,14 +104,11 @@ def _write(file: Path, content: Any) -> None:
 
 
 def _preprocessor(code: Any, documents: list[dict[str, Any]]) -> Any:
-    bins = [code.norms.norm_bins(document, 0) for document in documents]
-    histograms = [Counter(b for b in column if b is not None) for column in zip(*bins, strict=True)]
-    norms = code.norms.norms_from_histograms(histograms)
     frequencies = Counter(
         word for document in documents for word in set(f"{document['title']} {document['body'] or ''}".lower().split())
     )
-    profile = code.profile.CorpusProfile.build(len(documents), frequencies.items(), norms)
-    rows = [code.rows.row(document, code.history.History(0, 0, None), profile) for document in documents]
+    profile = code.profile.CorpusProfile.build(len(documents), frequencies.items())
+    rows = [code.rows.row(document, code.history.History(), profile) for document in documents]
     values = np.stack([row.values for row in rows]).astype(np.float64)
     present = ~np.isnan(values)
     count = np.maximum(present.sum(axis=0), 1)

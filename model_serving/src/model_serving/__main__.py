@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
-from stage_runtime.exits import ExitCode
+from stage_runtime.exits import ExitCode, StageError
 from stage_runtime.logs import get_logger
 from stage_runtime.main import run_stage
 from stage_runtime.settings import load_settings
 
-from model_serving.app import worker_application
+from model_serving.app import Application, worker_application
 from model_serving.artifacts import default_cache, local_folder
+from model_serving.metrics import worker_gone
 from model_serving.model import ServedModel, load_model
 from model_serving.registry import open_registry
 from model_serving.settings import Settings
+from model_serving.shared_state import SharedState
 from model_serving.wsgi_server import Server
 
 
@@ -41,12 +43,15 @@ def main(argv: Sequence[str]) -> int:
     settings = load_settings(Settings, argv, "model_serving")
     master = os.getpid()
     model = find_model(settings)
-    state = settings.state_dir or Path(tempfile.mkdtemp(prefix="model-serving-"))
+    state = SharedState(settings.state_dir or Path(tempfile.mkdtemp(prefix="model-serving-")))
     try:
-        return serve(settings, model, master)
+        state.prepare()
+        # prometheus_client decides on its multiprocess mode when it is imported, in the workers.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(state.metrics_folder)
+        return serve(settings, model, state, master)
     finally:
         if os.getpid() == master and settings.state_dir is None:
-            shutil.rmtree(state, ignore_errors=True)
+            shutil.rmtree(state.folder, ignore_errors=True)
 
 
 def find_model(settings: Settings) -> ServedModel:
@@ -60,7 +65,7 @@ def find_model(settings: Settings) -> ServedModel:
     return load_model(found.name, found.version, folder)
 
 
-def serve(settings: Settings, model: ServedModel, master: int) -> int:
+def serve(settings: Settings, model: ServedModel, state: SharedState, master: int) -> int:
     """Run gunicorn; returns in the arbiter only."""
     options = {
         "bind": f"{settings.host}:{settings.port}",
@@ -71,6 +76,7 @@ def serve(settings: Settings, model: ServedModel, master: int) -> int:
         "timeout": 30,
         "graceful_timeout": int(settings.drain_wait_seconds + settings.drain_seconds + 5),
         "control_socket_disable": True,
+        "child_exit": lambda arbiter, worker: _worker_gone(state, worker.pid),
         "when_ready": lambda arbiter: get_logger().info(
             "listening", address=", ".join(str(listener) for listener in arbiter.LISTENERS)
         ),
@@ -79,12 +85,27 @@ def serve(settings: Settings, model: ServedModel, master: int) -> int:
     gc.collect()
     gc.freeze()
     try:
-        Server(lambda: worker_application(settings, model), options).run()
+        Server(lambda: _application(settings, model, state), options).run()
     except SystemExit as ending:
         if os.getpid() != master:
             raise  # this is a worker
         return int(ending.code or ExitCode.DONE) if not isinstance(ending.code, str) else int(ExitCode.UNEXPECTED)
     return int(ExitCode.DONE)
+
+
+def _application(settings: Settings, model: ServedModel, state: SharedState) -> Application:
+    """Called in a worker; a model that does not prove itself ends the whole service with exit code 3."""
+    try:
+        return worker_application(settings, model, state)
+    except StageError as error:
+        get_logger().error(str(error), error=type(error).__name__)
+        # gunicorn takes this code for "cannot boot" and stops, with the same code.
+        raise SystemExit(int(ExitCode.UNUSABLE_INPUT)) from None
+
+
+def _worker_gone(state: SharedState, pid: int) -> None:
+    state.leave(pid)
+    worker_gone(pid, state.metrics_folder)
 
 
 def run() -> NoReturn:

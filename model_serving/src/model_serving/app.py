@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
-import os
-import re
+import time
 from collections.abc import Iterable
-from http import HTTPStatus
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from flask import Flask, Response, request
-from stage_runtime.exits import ExitCode
-from stage_runtime.logs import get_logger
 
-from model_serving import bodies
+from model_serving import routes
+from model_serving.dashboard import add_pages
 from model_serving.http_protocol import Limits
-from model_serving.model import BrokenModel, ServedModel
-from model_serving.problems import Problem, handle_problems
+from model_serving.metrics import Metrics
+from model_serving.model import ServedModel
+from model_serving.problems import handle_problems
+from model_serving.reloading import Reloader
+from model_serving.results import Results
 from model_serving.service import Service
 from model_serving.settings import Settings
+from model_serving.shared_state import SharedState
+from model_serving.traffic import TrafficRecorder, open_store
+from model_serving.writeback import WriteBack
 
-JSON = "application/json"
-INLINE = {("POST", "/predict"), ("GET", "/health"), ("GET", "/ready")}
-_encode = msgspec.json.Encoder().encode
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
+INLINE_POST = ("/predict", "/v2/models/")
+INLINE_GET = frozenset({"/health", "/ready", "/v2/health/live", "/v2/health/ready"})
+LAST_WRITES_SECONDS = 5.0
+
+
+@dataclass
+class Parts:
+    """What an application is made of; the optional parts are those that settings switch on."""
+
+    service: Service
+    metrics: Metrics
+    results: Results
+    state: SharedState | None = None
+    reloader: Reloader | None = None
+    traffic: TrafficRecorder | None = None
+    writeback: WriteBack | None = None
 
 
 class Application:
     """The Flask application with what the worker asks of it (see worker.EventWorker)."""
 
-    def __init__(self, flask: Flask, service: Service) -> None:
-        settings = service.settings
-        self.flask, self.service = flask, service
+    def __init__(self, flask: Flask, parts: Parts) -> None:
+        settings = parts.service.settings
+        self.flask, self.parts = flask, parts
         self.limits = Limits(body=settings.max_body_bytes)
         self.threads = settings.threads
         self.drain_wait_seconds = settings.drain_wait_seconds
@@ -40,84 +55,88 @@ class Application:
         self.request_seconds = settings.request_seconds
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ["model_serving.start"] = time.perf_counter()
         return self.flask(environ, start_response)
 
     def runs_inline(self, method: str, path: str) -> bool:
         """Pure computation runs in the event loop; what may wait for something goes to a thread."""
-        return (method, path) in INLINE
+        return path in INLINE_GET if method != "POST" else path.startswith(INLINE_POST)
+
+    def refused(self, status: int) -> None:
+        """A request ended before it was complete or was no HTTP; the worker answered it."""
+        self.parts.metrics.answered("refused", "", status, 0.0)
 
     def begin_drain(self) -> None:
-        """SIGTERM has come: unready from now on."""
-        self.service.draining = True
+        """SIGTERM has come: unready from now on, and no part of a reload any more."""
+        if not self.parts.service.draining:
+            self.parts.service.draining = True
+            if self.parts.reloader is not None:
+                self.parts.reloader.stop()
+
+    def close(self) -> None:
+        """The worker ends: write what still waits, within a limit."""
+        deadline = time.monotonic() + LAST_WRITES_SECONDS
+        for part in (self.parts.traffic, self.parts.results, self.parts.writeback):
+            if part is not None:
+                part.stop(max(0.1, deadline - time.monotonic()))
 
 
-def create_app(settings: Settings, model: ServedModel | None = None, service: Service | None = None) -> Application:
+def create_app(settings: Settings, model: ServedModel | None = None, parts: Parts | None = None) -> Application:
     """An application around a model that is open (see ServedModel.open) or, without one, not ready."""
-    service = service or Service(settings, model)
+    if parts is None:
+        parts = Parts(Service(settings, model), metrics := Metrics(), Results(metrics))
     flask = Flask("model_serving", static_folder=None)
     flask.url_map.strict_slashes = False
+    flask.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     handle_problems(flask)
-    _routes(flask, service)
-    return Application(flask, service)
+    routes.add_scoring(flask, parts.service, parts.metrics, parts.results, parts.traffic)
+    routes.add_state(flask, parts.service, parts.metrics, parts.state, parts.reloader)
+    routes.add_protocol(flask, parts.service, parts.metrics, parts.traffic)
+    routes.add_webhook(flask, parts.service, parts.metrics, parts.results, parts.writeback)
+    add_pages(flask, parts.service, parts.results)
+    _count_requests(flask, parts.metrics)
+    return Application(flask, parts)
 
 
-def request_id() -> str:
-    """The caller's X-Request-ID if it is a plain one, else a new one."""
-    given = request.headers.get("X-Request-ID")
-    return given if given is not None and _SANE_ID(given) else os.urandom(8).hex()
-
-
-def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer."""
-    return Response(_encode(value), status=status, headers=headers, content_type=JSON)
-
-
-def _routes(flask: Flask, service: Service) -> None:
-    settings = service.settings
-    refuse_unknown = settings.unknown_fields == "refuse"
-
-    @flask.post("/predict")
-    def predict() -> Response:
-        items, listed = bodies.pull_requests(
-            bodies.read_json(request), refuse_unknown=refuse_unknown, most=settings.max_items
+def _count_requests(flask: Flask, metrics: Metrics) -> None:
+    @flask.after_request
+    def _count(response: Response) -> Response:
+        rule = request.url_rule
+        start = request.environ.get("model_serving.start")
+        metrics.answered(
+            rule.rule if rule is not None else "unknown",
+            request.method if request.method in routes.METHODS else "other",
+            response.status_code,
+            time.perf_counter() - start if start is not None else 0.0,
         )
-        batch = service.score(items, request_id(), listed=listed)
-        return json_response({"scores": batch.scores} if listed else batch.scores[0])
+        return response
 
-    @flask.get("/health")
-    def health() -> Response:
-        return json_response({"status": "alive", "pid": os.getpid()})
 
-    @flask.get("/ready")
-    def ready() -> Response:
-        model = service.model
-        if not service.ready or model is None:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", service.why_not_ready())
-        return json_response({"status": "ready", "model_version": model.version})
-
-    @flask.get("/model")
-    def model() -> Response:
-        served = service.model
-        if served is None:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", service.why_not_ready())
-        return json_response(
-            {
-                "name": served.name,
-                "version": served.version,
-                "threshold": served.scorer.threshold,
-                "columns": len(served.columns),
-                "loaded_at": served.loaded_at,
-                "card": served.card,
-            }
+def worker_application(settings: Settings, model: ServedModel, state: SharedState) -> Application:
+    """Everything of one worker, called after the fork; raises BrokenModel when no model can be served."""
+    metrics = Metrics()
+    service = Service(settings)
+    reloader = Reloader(service, state, metrics, model)
+    results = Results(metrics, state.folder / "deliveries")
+    if uri := settings.mongo_uri.get_secret_value():
+        results.connect(uri, settings.mongo_db, settings.scores_collection, settings.mongo_timeout_seconds)
+    traffic = None
+    if settings.data_root and settings.traffic_sample > 0:
+        traffic = TrafficRecorder(
+            open_store(settings.data_root, settings.do_spaces_bucket, settings.s3),
+            metrics,
+            sample=settings.traffic_sample,
+            most_rows=settings.traffic_buffer_rows,
+            flush_seconds=settings.traffic_flush_seconds,
         )
-
-
-def worker_application(settings: Settings, model: ServedModel) -> Application:
-    """Called in a worker after the fork: prove the model, then serve; a broken model ends the whole service with 3."""
-    try:
-        model.open()
-    except BrokenModel as error:
-        get_logger().error(str(error), error=type(error).__name__)
-        raise SystemExit(int(ExitCode.UNUSABLE_INPUT)) from None
-    get_logger().info("ready", model=model.name, model_version=model.version, pid=os.getpid())
-    return create_app(settings, model)
+        traffic.start()
+    writeback = None
+    token = settings.github_writeback_token.get_secret_value()
+    if settings.github_writeback != "none" and token:
+        writeback = WriteBack(
+            settings.github_writeback, settings.github_api_url, token, settings.public_url, metrics
+        )
+        writeback.start()
+    reloader.start()
+    parts = Parts(service, metrics, results, state, reloader, traffic, writeback)
+    return create_app(settings, parts=parts)

@@ -40,6 +40,8 @@ class ServedModel:
     scorer: Any
     network: Network
     card: Mapping[str, Any]
+    overridable: frozenset[str]
+    features: Sequence[str]
     columns: Sequence[str]
     loaded_at: float
 
@@ -79,12 +81,15 @@ def load_model(name: str, version: str, folder: Path) -> ServedModel:
         network = Network(files / "network.onnx")
         scorer = scoring.Scorer.load(files, network)
         card = _card(files / "card.json")
+        features = tuple(importlib.import_module(f"{package}.registry").NAMES)
         columns = tuple(scorer.preprocessor.columns)
     except Exception as error:
         for key in [key for key in sys.modules if key == package or key.startswith(package + ".")]:
             del sys.modules[key]
         raise BrokenModel(f"{found}: {error}") from error
-    return ServedModel(name, version, folder, documents, scorer, network, card, columns, time.time())
+    return ServedModel(
+        name, version, folder, documents, scorer, network, card, scoring.OVERRIDABLE, features, columns, time.time()
+    )
 
 
 def _import_package(package: str, folder: Path) -> None:

@@ -58,14 +58,15 @@ class Branch(TypedDict, total=False):
     repo: Repository | None
 
 
-class History(TypedDict, total=False):
-    """What the caller knows of the author in this repository before created_at, in place of the model's own history."""
-
-    author_opened: Count | None
-    author_merged: Count | None
-    author_last_opened: Annotated[
-        Count | None, Meta(description="seconds since the author's previous pull request here")
-    ]
+History = Annotated[
+    dict[str, Count | None],
+    Meta(
+        description="What the caller knows of the author in this repository before created_at, in place of the "
+        "model's own history: author_opened, author_merged, author_day (pull requests opened, merged, and opened in "
+        "the last day)",
+        examples=[{"author_opened": 3, "author_merged": 2, "author_day": 0}],
+    ),
+]
 
 
 class _Common(TypedDict, total=False):

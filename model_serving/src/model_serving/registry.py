@@ -77,7 +77,7 @@ class MlflowHttp:
             self.session.headers["Authorization"] = f"Bearer {token}"
 
     def get(self, path: str, params: dict[str, str], *, stream: bool = False) -> requests.Response:
-        """A GET; 2xx and 404 come back, everything else raises."""
+        """A GET; 2xx, 400 and 404 come back, everything else raises."""
         try:
             reply = self.session.get(
                 self.base + path, params=params, timeout=TIMEOUT_SECONDS, stream=stream
@@ -92,7 +92,7 @@ class MlflowHttp:
                 f"The MLflow server at {self.base} refused the credentials (HTTP {reply.status_code}). "
                 "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
             )
-        if reply.ok or reply.status_code == 404:
+        if reply.ok or reply.status_code in {400, 404}:
             return reply
         raise ServiceUnreachable(
             f"The MLflow server at {self.base} answered HTTP {reply.status_code} to {path}: "
@@ -127,14 +127,14 @@ class RestRegistry:
                 f"MLFLOW_TRACKING_URI: expected an MLflow server at {self.http.base}, found something that answers "
                 f"{call} with HTTP {reply.status_code} and no JSON object. Check the address and its path."
             )
-        # MLflow answers 404 with an error code; any other 404 is a server that does not know the call.
+        # MLflow says 404 for a model and 400 for an alias that is not there, each with one of these codes.
         code = body.get("error_code")
         if reply.ok:
             return body
         if code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
         raise WrongSettings(
-            f"The MLflow server at {self.http.base} does not know the call {call} ({code or 'HTTP 404'}): "
+            f"The MLflow server at {self.http.base} does not know the call {call} ({code or f'HTTP {reply.status_code}'}): "
             "it must be MLflow 2.3 or newer."
         )
 

@@ -59,7 +59,10 @@ class Service:
         ]
         if not documents:
             return Batch(model, documents, None, [])
-        overrides = [payload.get("history") for payload in payloads]
+        overrides = [
+            _overrides(model, payload, index if listed else None) if payload.get("history") else None
+            for index, payload in enumerate(payloads)
+        ]
         scored = model.scorer.run(documents, overrides if any(overrides) else None)
         scores = model.scorer.describe(scored)
         for score in scores:
@@ -93,3 +96,21 @@ class Service:
         if self._author_key:
             document = shaping.hash_author(document, self._author_key)
         return document  # type: ignore[no-any-return]
+
+
+def _overrides(model: ServedModel, payload: Payload, index: int | None) -> dict[str, int]:
+    """The history values that the caller gives; null means the model's own."""
+    given = payload["history"]
+    unknown = sorted(set(given) - model.overridable)
+    if unknown:
+        expected = "names among " + ", ".join(sorted(model.overridable))
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "wrong-value",
+            f"history: expected {expected}, found another",
+            field="history",
+            index=index,
+            expected=expected,
+            found="an unknown name",
+        )
+    return {name: value for name, value in given.items() if value is not None}

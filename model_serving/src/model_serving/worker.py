@@ -70,8 +70,8 @@ class Connection:
 class EventWorker(Worker):  # type: ignore[misc]
     """A gunicorn worker class. The application may offer, all optional:
 
-    limits (Limits), runs_inline(method, path) -> bool, begin_drain(), drain_wait_seconds, drain_seconds,
-    keepalive_seconds, request_seconds, connections, buffer_bytes, threads.
+    limits (Limits), runs_inline(method, path) -> bool, refused(status), begin_drain(), close(), drain_wait_seconds,
+    drain_seconds, keepalive_seconds, request_seconds, connections, buffer_bytes, threads.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -128,6 +128,7 @@ class EventWorker(Worker):  # type: ignore[misc]
             self.pool.shutdown(wait=False, cancel_futures=True)
             for connection in list(self.connections.values()):
                 self._close(connection)
+            getattr(self.wsgi, "close", lambda: None)()
 
     # Accepting.
 
@@ -277,6 +278,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         self._send(connection, then_serve=False)
 
     def _refuse(self, connection: Connection, refused: Refused) -> None:
+        getattr(self.wsgi, "refused", lambda status: None)(int(refused.status))
         self._answer(connection, problem_response(refused.status, refused.detail), close=True)
 
     def _send(self, connection: Connection, *, then_serve: bool = True) -> None:

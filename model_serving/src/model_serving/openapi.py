@@ -1,0 +1,158 @@
+"""The OpenAPI 3.1 document, made from the types that decode requests and shape answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from model_serving.inference_protocol import InferRequest, InferResponse, ModelMetadata
+from model_serving.payloads import GithubPullRequest, ProblemObject, PullRequestDocument, Score, Scores
+
+_TYPES = [
+    PullRequestDocument, GithubPullRequest, Score, Scores, ProblemObject, InferRequest, InferResponse, ModelMetadata,
+]  # fmt: skip
+_PULL = {"anyOf": [{"$ref": "#/components/schemas/PullRequestDocument"}, {"$ref": "#/components/schemas/GithubPullRequest"}]}
+_EXAMPLE = {
+    "repo_name": "owner/name",
+    "number": 7,
+    "title": "Close the connection when the server says goodbye",
+    "body": "Fixes #5.",
+    "created_at": "2026-11-22T10:00:00Z",
+    "author_login": "octocat",
+    "author_id": 1,
+    "additions": 48,
+    "deletions": 12,
+    "changed_files": 3,
+    "commits_count": 2,
+    "head_ref": "close-socket",
+    "base_ref": "main",
+}
+
+
+def document(model_name: str, version: str, most_items: int) -> dict[str, Any]:
+    """The document for a service of this model."""
+    _, components = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
+    _require(components)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Pull request anomaly scores",
+            "version": version,
+            "description": "How unusual is a pull request for its repository, and why. Unusual is not the same as bad.",
+        },
+        "paths": _paths(model_name, most_items),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"reload": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _require(schemas: dict[str, Any]) -> None:
+    """What decoding leaves to pr_features, so that its errors name the field: said here all the same."""
+    schemas["GithubPullRequest"]["required"] = ["base", "created_at"]
+    schemas["PullRequestDocument"]["required"] = ["repo_name", "created_at"]
+    schemas["PullRequestDocument"]["properties"].pop("_id", None)
+
+
+def _paths(model: str, most: int) -> dict[str, Any]:
+    base = f"/v2/models/{model}"
+    infer = _post(
+        "v2_infer", "Score by columns (Open Inference Protocol)", _ref("InferRequest"), _ref("InferResponse"),
+        (400, 413, 415, 422, 503),
+    )  # fmt: skip
+    model_ready = _get("v2_model_ready", "Whether the model is ready", {"type": "object"}, (503,))
+    model_metadata = _get("v2_model_metadata", "What the model takes and gives", _ref("ModelMetadata"), (503,))
+    return {
+        "/predict": {
+            "post": _post(
+                "predict",
+                f"Score one pull request, or a list of at most {most}",
+                {"anyOf": [_PULL, {"type": "array", "items": _PULL, "maxItems": most}]},
+                {"anyOf": [_ref("Score"), _ref("Scores")]},
+                (400, 413, 415, 422, 503),
+                example=_EXAMPLE,
+                headers=("X-Request-ID", "X-Request-Purpose"),
+            )
+        },
+        "/health": {"get": _get("health", "The process answers", {"type": "object"}, ())},
+        "/ready": {"get": _get("ready", "A model is proven and the service takes requests", {"type": "object"}, (503,))},
+        "/model": {"get": _get("model", "The served model, its card, and each worker's version", {"type": "object"}, (503,))},
+        "/metrics": {
+            "get": _get("metrics", "Prometheus metrics of all workers", {"type": "string"}, (), "text/plain")
+        },
+        "/reload": {
+            "post": {
+                **_post("reload", "Serve the version that the alias names now", None, {"type": "object"}, (401, 403, 409, 422, 503)),
+                "security": [{"reload": []}],
+            }
+        },
+        "/webhooks/github": {
+            "post": _post(
+                "webhook",
+                "GitHub's pull_request events, signed",
+                {"type": "object"},
+                {"type": "object"},
+                (400, 401, 403, 413, 415, 422, 503),
+                headers=("X-Hub-Signature-256", "X-GitHub-Event", "X-GitHub-Delivery"),
+            )
+        },
+        "/v2": {"get": _get("v2_server", "Server metadata", {"type": "object"}, ())},
+        "/v2/health/live": {"get": _get("v2_live", "The process answers", {"type": "object"}, ())},
+        "/v2/health/ready": {"get": _get("v2_ready", "Whether the service is ready", {"type": "object"}, (503,))},
+        base: {"get": model_metadata},
+        f"{base}/ready": {"get": model_ready},
+        f"{base}/infer": {"post": infer},
+        "/openapi.json": {"get": _get("openapi", "This document", {"type": "object"}, ())},
+    }
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _problems(statuses: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        str(status): {
+            "description": "a problem (RFC 9457)",
+            "content": {"application/problem+json": {"schema": _ref("ProblemObject")}},
+        }
+        for status in statuses
+    }
+
+
+def _get(
+    name: str, summary: str, answer: dict[str, Any], problems: tuple[int, ...], media: str = "application/json"
+) -> dict[str, Any]:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {
+            "200": {"description": "OK", "content": {media: {"schema": answer}}},
+            **_problems(problems),
+        },
+    }
+
+
+def _post(
+    name: str,
+    summary: str,
+    body: dict[str, Any] | None,
+    answer: dict[str, Any],
+    problems: tuple[int, ...],
+    *,
+    example: Any = None,
+    headers: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    operation = _get(name, summary, answer, problems)
+    if body is not None:
+        content: dict[str, Any] = {"schema": body}
+        if example is not None:
+            content["example"] = example
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    if headers:
+        operation["parameters"] = [
+            {"name": header, "in": "header", "required": False, "schema": {"type": "string"}} for header in headers
+        ]
+    return operation

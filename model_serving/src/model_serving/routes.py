@@ -1,0 +1,269 @@
+"""What the service answers; each handler is thin and calls a part that can be tested alone."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from http import HTTPStatus
+from importlib.metadata import version as installed
+from typing import Any
+
+import msgspec
+import numpy as np
+from flask import Flask, Response, request
+from stage_runtime.exits import ServiceUnreachable, StageError, UnusableInput
+
+from model_serving import bodies, inference_protocol, openapi, webhook
+from model_serving.metrics import Metrics
+from model_serving.model import BrokenModel, ServedModel
+from model_serving.problems import Problem
+from model_serving.reloading import Reloader
+from model_serving.results import Results, entry
+from model_serving.service import Batch, Service
+from model_serving.shared_state import SharedState
+from model_serving.traffic import TrafficRecorder
+from model_serving.writeback import WriteBack, target_of
+
+JSON = "application/json"
+METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
+PURPOSE = "X-Request-Purpose"
+LOAD_TEST = "load-test"
+_encode = msgspec.json.Encoder().encode
+_sane_id = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
+
+
+def request_id() -> str:
+    """The caller's X-Request-ID if it is a plain one, else a new one."""
+    given = request.headers.get("X-Request-ID")
+    return given if given is not None and _sane_id(given) else os.urandom(8).hex()
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(_encode(value), status=status, headers=headers, content_type=JSON)
+
+
+def served(service: Service) -> ServedModel:
+    """The model that is served; raises Problem 503 where there is none."""
+    if service.model is None:
+        raise Problem(
+            HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", service.why_not_ready(), headers={"Retry-After": "1"}
+        )
+    return service.model
+
+
+def record(batch: Batch, metrics: Metrics, traffic: TrafficRecorder | None) -> bool:
+    """Count and record scored pull requests; False for a load test, which is recorded nowhere."""
+    metrics.batch.observe(len(batch.scores))
+    if not batch.scores or request.headers.get(PURPOSE) == LOAD_TEST:
+        return False
+    metrics.scored(batch.scores)
+    if traffic is not None:
+        errors = np.array([score["reconstruction_error"] for score in batch.scores], dtype=np.float32)
+        flags = np.array([score["is_anomaly"] for score in batch.scores], dtype=bool)
+        traffic.record(batch.model.version, batch.model.features, batch.values, errors, flags)
+    return True
+
+
+def add_scoring(
+    flask: Flask, service: Service, metrics: Metrics, results: Results, traffic: TrafficRecorder | None
+) -> None:
+    """POST /predict."""
+    settings = service.settings
+    refuse_unknown = settings.unknown_fields == "refuse"
+
+    @flask.post("/predict")
+    def predict() -> Response:
+        items, listed = bodies.pull_requests(
+            bodies.read_json(request), refuse_unknown=refuse_unknown, most=settings.max_items
+        )
+        batch = service.score(items, request_id(), listed=listed)
+        if record(batch, metrics, traffic):
+            results.keep([entry(score, item, "api") for score, item in zip(batch.scores, items, strict=True)])
+        return json_response({"scores": batch.scores} if listed else batch.scores[0])
+
+
+def add_state(
+    flask: Flask, service: Service, metrics: Metrics, state: SharedState | None, reloader: Reloader | None
+) -> None:
+    """/health, /ready, /model, /metrics, /reload, /openapi.json."""
+    settings = service.settings
+
+    @flask.get("/health")
+    def health() -> Response:
+        return json_response({"status": "alive", "pid": os.getpid()})
+
+    @flask.get("/ready")
+    def ready() -> Response:
+        if not service.ready:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", service.why_not_ready())
+        return json_response({"status": "ready", "model_version": served(service).version})
+
+    @flask.get("/model")
+    def model() -> Response:
+        current = served(service)
+        return json_response(
+            {
+                "name": current.name,
+                "version": current.version,
+                "alias": settings.model_alias if settings.model_dir is None else None,
+                "threshold": current.scorer.threshold,
+                "features": list(current.features),
+                "columns": len(current.columns),
+                "loaded_at": current.loaded_at,
+                "workers": [asdict(worker) for worker in state.workers()] if state else [],
+                "service": installed("model-serving"),
+                "commit": os.environ.get("BUILD_COMMIT"),
+                "card": current.card,
+            }
+        )
+
+    @flask.get("/metrics")
+    def exposition() -> Response:
+        text, kind = metrics.exposition()
+        return Response(text, content_type=kind)
+
+    @flask.get("/openapi.json")
+    def description() -> Response:
+        return json_response(
+            openapi.document(settings.model_name, installed("model-serving"), settings.max_items)
+        )
+
+    @flask.post("/reload")
+    def reload() -> Response:
+        _check_token(settings.reload_token.get_secret_value())
+        if reloader is None:
+            raise Problem(HTTPStatus.FORBIDDEN, "switched-off", "this service does not reload")
+        try:
+            outcome = reloader.reload()
+        except BrokenModel as error:
+            raise Problem(HTTPStatus.CONFLICT, "model-refused", f"the served model stays: {error}") from error
+        except UnusableInput as error:
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "no-model", f"the served model stays: {error}"
+            ) from error
+        except StageError as error:
+            retry = {"Retry-After": "10"} if isinstance(error, ServiceUnreachable) else None
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "registry", f"the served model stays: {error}", headers=retry
+            ) from error
+        return json_response(asdict(outcome), 200 if outcome.converged else 202)
+
+
+def _check_token(expected: str) -> None:
+    if not expected:
+        raise Problem(HTTPStatus.FORBIDDEN, "switched-off", "RELOAD_TOKEN is not set, so nobody may reload")
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected.encode())
+    if scheme.lower() != "bearer" or not same:
+        raise Problem(
+            HTTPStatus.UNAUTHORIZED,
+            "token",
+            "Authorization: expected the service's bearer token",
+            headers={"WWW-Authenticate": "Bearer"},
+            field="Authorization",
+        )
+
+
+def add_protocol(
+    flask: Flask, service: Service, metrics: Metrics, traffic: TrafficRecorder | None
+) -> None:
+    """The Open Inference Protocol under /v2."""
+    settings = service.settings
+
+    def named(name: str, version: str | None = None) -> ServedModel:
+        model = served(service)
+        if name != settings.model_name or (version is not None and version != model.version):
+            raise Problem(
+                HTTPStatus.NOT_FOUND,
+                "",
+                f"expected the model {settings.model_name!r}, version {model.version}; found another name or version",
+            )
+        return model
+
+    @flask.get("/v2")
+    def server() -> Response:
+        return json_response(
+            {"name": "model-serving", "version": installed("model-serving"), "extensions": []}
+        )
+
+    @flask.get("/v2/health/live")
+    def live() -> Response:
+        return json_response({"live": True})
+
+    @flask.get("/v2/health/ready")
+    def all_ready() -> Response:
+        return json_response({"ready": service.ready}, 200 if service.ready else 503)
+
+    @flask.get("/v2/models/<name>")
+    @flask.get("/v2/models/<name>/versions/<version>")
+    def metadata(name: str, version: str | None = None) -> Response:
+        model = named(name, version)
+        return json_response(inference_protocol.metadata(model.name, model.version))
+
+    @flask.get("/v2/models/<name>/ready")
+    @flask.get("/v2/models/<name>/versions/<version>/ready")
+    def model_ready(name: str, version: str | None = None) -> Response:
+        model = named(name, version)
+        return json_response({"name": model.name, "ready": service.ready}, 200 if service.ready else 503)
+
+    @flask.post("/v2/models/<name>/infer")
+    @flask.post("/v2/models/<name>/versions/<version>/infer")
+    def infer(name: str, version: str | None = None) -> Response:
+        named(name, version)
+        asked, rows = inference_protocol.read_request(bodies.read_json(request), settings.max_items)
+        batch = service.score(rows, asked.id or request_id())
+        record(batch, metrics, traffic)
+        return json_response(
+            inference_protocol.answer(asked, batch.scores, batch.model.name, batch.model.version)
+        )
+
+
+def add_webhook(
+    flask: Flask, service: Service, metrics: Metrics, results: Results, writeback: WriteBack | None
+) -> None:
+    """POST /webhooks/github."""
+    secret = service.settings.github_webhook_secret.get_secret_value()
+
+    @flask.post("/webhooks/github")
+    def github() -> Response:
+        if not secret:
+            metrics.webhooks.labels("refused").inc()
+            raise Problem(HTTPStatus.FORBIDDEN, "switched-off", "GITHUB_WEBHOOK_SECRET is not set")
+        try:
+            body = bodies.read_json(request)
+            webhook.check_signature(body, request.headers.get("X-Hub-Signature-256"), secret)
+            delivery, pull, why = webhook.read_event(request, body)
+        except Problem:
+            metrics.webhooks.labels("refused").inc()
+            raise
+        if pull is None:
+            metrics.webhooks.labels("ignored").inc()
+            return json_response({"delivery": delivery, "result": "ignored", "why": why})
+        load_test = request.headers.get(PURPOSE) == LOAD_TEST
+        if not load_test and not results.claim(delivery):
+            metrics.webhooks.labels("duplicate").inc()
+            return json_response({"delivery": delivery, "result": "duplicate"})
+        try:
+            score = _score_delivery(service, pull, delivery)
+        except Exception:
+            metrics.webhooks.labels("refused").inc()
+            if not load_test:
+                results.release(delivery)
+            raise
+        if not load_test:
+            metrics.webhooks.labels("scored").inc()
+            metrics.scored([score])
+            results.keep([entry(score, pull, "webhook")])
+            target = target_of(pull, score["repo_name"], score["number"])
+            if writeback is not None and target is not None:
+                writeback.put(target, score)
+        return json_response({"delivery": delivery, "result": "scored", "score": score})
+
+
+def _score_delivery(service: Service, pull: Mapping[str, Any], delivery: str) -> dict[str, Any]:
+    pulls: Sequence[Mapping[str, Any]] = [pull]
+    return service.score(pulls, delivery, listed=False).scores[0]
