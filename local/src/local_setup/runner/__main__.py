@@ -107,11 +107,14 @@ def one_step(workspace: Workspace, step: str, corpus: str, repos: str) -> None:
             run.train()
         elif step == "evaluate":
             CONSOLE.print(f"gate {run.evaluate()}", highlight=False)
+        elif step == "score":
+            _, scores = run.score()
+            summary.print_top(CONSOLE, scores, run.titles(scores.top()))
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local_setup.runner", description=__doc__)
-    commands = ("pipeline", "retrain", "fetch", "preprocess", "train", "evaluate", "serve")
+    commands = ("pipeline", "retrain", "fetch", "preprocess", "train", "evaluate", "score", "serve")
     parser.add_argument("command", choices=commands)
     parser.add_argument("--out", type=Path, default=Path("var/pipeline"), help="folder of this run")
     parser.add_argument("--corpus", default="", help="files of pull requests, separated by commas")

@@ -1,0 +1,221 @@
+"""The whole pipeline: pull requests in, scores with reasons out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .conftest import Machine, MakeMachine
+
+SUMMARY = {
+    "documents", "rejected", "rows", "features", "run_id", "model_version", "threshold", "flag_rate",
+    "flagged", "seconds", "max_score_difference", "scores_compared",
+}  # fmt: skip
+
+
+def close(found: dict[Any, float], expected: dict[Any, float]) -> bool:
+    """Same keys, and |a - b| <= 1e-5 max(1, |b|) for each."""
+    return found.keys() == expected.keys() and all(
+        abs(found[key] - value) <= 1e-5 * max(1.0, abs(value)) for key, value in expected.items()
+    )
+
+
+def pulls_of(corpus: Path) -> list[dict[str, Any]]:
+    with gzip.open(corpus, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def test_every_pull_request_gets_a_score(undisturbed: Machine, corpus: Path) -> None:
+    keys = {(pull["base"]["repo"]["full_name"], pull["number"]) for pull in pulls_of(corpus)}
+    assert undisturbed.scores().keys() == keys
+    summary = undisturbed.summary()
+    assert set(summary) == SUMMARY
+    assert summary["documents"] == len(keys) == summary["rows"] and summary["rejected"] == 0
+    assert summary["scores_compared"] == len(keys) and summary["max_score_difference"] <= 1e-5
+    assert set(summary["seconds"]) >= {"fetch", "preprocess", "train", "evaluate", "gate"}
+    assert 0 < summary["flag_rate"] < 0.2
+
+
+def test_a_score_has_reasons_that_a_person_can_read(undisturbed: Machine) -> None:
+    lines = (undisturbed.out / "scores.jsonl").read_text("utf-8").splitlines()
+    scores = [json.loads(line) for line in lines]
+    for score in scores:
+        assert score["is_anomaly"] is (score["reconstruction_error"] > score["threshold"])
+        assert 0 <= score["anomaly_score"] <= 1
+    most = max(scores, key=lambda score: score["reconstruction_error"])
+    assert most["reasons"] and all(reason["text"] for reason in most["reasons"])
+
+
+def test_the_output_shows_table_verdict_and_next_commands(undisturbed: Machine) -> None:
+    output: str = undisturbed.output  # type: ignore[attr-defined]
+    for expected in ("Most anomalous pull requests", "gate ", "make mlflow-ui OUT=", "make serve OUT="):
+        assert expected in output
+
+
+def test_planted_anomalies_stand_out(undisturbed: Machine, corpus: Path) -> None:
+    """A floor, not a quality figure: those are in the quality report."""
+    labelled = [json.loads(line) for line in (corpus.parent / "labels.jsonl").read_text("utf-8").splitlines()]
+    scores = undisturbed.scores()
+    planted = [scores[label["repo_name"], label["number"]] for label in labelled]
+    ordinary = sorted(scores.values())
+    median = ordinary[len(ordinary) // 2]
+    assert sum(error > median for error in planted) >= 0.8 * len(planted)
+
+
+def test_another_order_of_the_input_gives_the_same_scores(
+    machines: MakeMachine, undisturbed: Machine, corpus: Path, tmp_path: Path
+) -> None:
+    pulls = pulls_of(corpus)
+    random.Random(3).shuffle(pulls)
+    shuffled = tmp_path / "shuffled.jsonl"
+    shuffled.write_text("".join(json.dumps(pull) + "\n" for pull in pulls), "utf-8")
+    machine = machines("shuffled")
+    machine.succeed("pipeline", "--corpus", str(shuffled))
+    assert machine.scores() == undisturbed.scores()
+
+
+def test_killed_stages_run_again_to_the_same_scores(
+    machines: MakeMachine, undisturbed: Machine, corpus: Path
+) -> None:
+    """SIGKILL to each stage half-way, then the same command again."""
+    machine = machines("killed")
+    seconds = undisturbed.summary()["seconds"]
+    steps = {"fetch": "data_fetch", "preprocess": "spark_preprocess", "train": "ml_training"}
+    for step, stage in steps.items():
+        arguments = [step, "--corpus", str(corpus)] if step == "fetch" else [step]
+        process = machine.start(*arguments)
+        pid = machine.wait_for(stage)
+        time.sleep(seconds[step] / 2)
+        os.kill(pid, signal.SIGKILL)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 1, output[-2000:]
+        if step == "preprocess":
+            assert machine.published() == [], "half a run has no manifest"
+        machine.assert_nothing_runs()
+        machine.succeed(*arguments)
+    assert len(machine.published()) == 1
+    machine.succeed("score")
+    assert machine.scores() == undisturbed.scores()
+
+
+@pytest.mark.parametrize("stage", ["data_fetch", "spark_preprocess", "ml_training", "model_serving"])
+def test_ctrl_c_leaves_nothing_behind(
+    machines: MakeMachine, corpus: Path, stage: str, undisturbed: Machine
+) -> None:
+    machine = machines(f"interrupted-{stage}")
+    if stage == "model_serving":
+        machine = undisturbed
+        process = machine.start("serve", "--port", "0")
+    else:
+        process = machine.start("pipeline", "--corpus", str(corpus))
+    machine.wait_for(stage)
+    time.sleep(1.0)
+    machine.interrupt(process)
+    assert process.returncode in (0, 130)
+    machine.assert_nothing_runs()
+    assert not list(Path(machine.environ["TMPDIR"]).iterdir())
+
+
+def test_two_runs_over_one_folder_do_not_mix(machines: MakeMachine, corpus: Path) -> None:
+    machine = machines("busy")
+    first = machine.start("fetch", "--corpus", str(corpus))
+    machine.wait_for("data_fetch")
+    second = machine.run("fetch", "--corpus", str(corpus))
+    assert second.code == 2 and "in use by another run" in second.output
+    output, _ = first.communicate(timeout=120)
+    assert first.returncode == 0, output[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["pipeline"], 1, "give CORPUS=export.jsonl.gz or GITHUB_REPOS=owner/name"),
+        (["pipeline", "--corpus", "none.jsonl"], 3, "no file"),
+        (["pipeline", "--github-repos", "a/b"], 1, "GITHUB_REPOS needs GITHUB_TOKEN"),
+        (["preprocess"], 3, "no documents"),
+        (["train"], 3, "no published run"),
+    ],
+)
+def test_what_cannot_work_says_why(
+    machines: MakeMachine, arguments: list[str], code: int, message: str
+) -> None:
+    outcome = machines("refused").run(*arguments)
+    assert outcome.code == code, outcome.output
+    assert message in outcome.output and "Traceback" not in outcome.output
+
+
+def test_scoring_one_pull_request_from_a_file(undisturbed: Machine, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "pull.json").write_text(json.dumps(pulls_of(corpus)[0]), "utf-8")
+    command = [sys.executable, "-m", "local_setup.score", str(tmp_path / "pull.json")]
+    process = undisturbed.start("serve", "--port", "18431")
+    try:
+        undisturbed.wait_for("model_serving")
+        for _ in range(100):
+            outcome = subprocess.run(
+                [*command, "--url", "http://127.0.0.1:18431"], capture_output=True, text=True, timeout=60
+            )
+            if outcome.returncode == 0:
+                break
+            time.sleep(0.2)
+    finally:
+        undisturbed.interrupt(process)
+    assert "more unusual than" in outcome.stdout, outcome.stderr
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 2 and "no service at" in refused.stderr
+
+
+def test_real_pull_requests_all_arrive_and_score_as_trained(machines: MakeMachine, pr_data: Path) -> None:
+    """The bare REST objects, posted as they are, score what training computed from Spark's rows."""
+    files = [pr_data / "gharchive_2015_pulls.jsonl.gz", pr_data / "bitcoin-core_secp256k1_pulls.jsonl.gz"]
+    machine = machines("real")
+    machine.succeed("pipeline", "--corpus", ",".join(map(str, files)))
+    summary = machine.summary()
+    pulls = [pull for file in files for pull in pulls_of(file)]
+    assert summary["documents"] == len(pulls) == 1777
+    assert summary["documents"] == summary["rows"] + summary["rejected"] and summary["rejected"] == 0
+    lines = (machine.out / "training_scores.jsonl").read_text("utf-8").splitlines()
+    trained = {
+        (row["repo_name"], row["number"]): row["reconstruction_error"] for row in map(json.loads, lines)
+    }
+    assert len(trained) == 1777
+    assert close(machine.scores(), trained)
+    assert close(bare_scores(machine, pulls), trained)
+
+
+def bare_scores(machine: Machine, pulls: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
+    """Scores of GitHub's own objects by a service over the machine's folder."""
+    import requests
+
+    port = 18432
+    process = machine.start("serve", "--port", str(port))
+    try:
+        machine.wait_for("model_serving")
+        for _ in range(150):
+            try:
+                if requests.get(f"http://127.0.0.1:{port}/ready", timeout=5).status_code == 200:
+                    break
+            except requests.ConnectionError:
+                pass
+            time.sleep(0.2)
+        found = {}
+        for first in range(0, len(pulls), 100):
+            answer = requests.post(
+                f"http://127.0.0.1:{port}/predict", json=pulls[first : first + 100], timeout=60
+            )
+            assert answer.status_code == 200, answer.text[:500]
+            for score in answer.json()["scores"]:
+                found[score["repo_name"], score["number"]] = score["reconstruction_error"]
+        return found
+    finally:
+        machine.interrupt(process)
