@@ -1,9 +1,24 @@
 """Fixtures and options of all tests."""
 
+from __future__ import annotations
+
+import json
 import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SECONDS = 280
+# Half a minute is what a stage may take to save its state.
+STOP_SECONDS = 45
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,4 +51,136 @@ def pr_data() -> Path:
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of this checkout."""
-    return Path(__file__).resolve().parent.parent
+    return REPOSITORY
+
+
+# --- one machine: the runner as people start it, over a folder of its own -------------------------
+
+
+@dataclass
+class Outcome:
+    """How one command ended."""
+
+    code: int
+    output: str
+
+
+@dataclass
+class Machine:
+    """An OUT folder and the runner's commands over it."""
+
+    out: Path
+    environ: dict[str, str]
+
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "local_setup.runner", *arguments, "--out", str(self.out)],
+            cwd=REPOSITORY,
+            env={**self.environ, **settings},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **settings: str) -> Outcome:
+        process = self.start(*arguments, **settings)
+        try:
+            output, _ = process.communicate(timeout=SECONDS)
+        except BaseException:
+            self.interrupt(process)
+            raise
+        return Outcome(process.returncode, output)
+
+    def interrupt(self, process: subprocess.Popen[str]) -> None:
+        """Ctrl-C."""
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=STOP_SECONDS)
+
+    def assert_nothing_runs(self, seconds: float = 10) -> None:
+        """A killed stage's own children need a moment to notice."""
+        end = time.monotonic() + seconds
+        while (left := self.processes()) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not left, f"left behind: {left}"
+
+    def succeed(self, *arguments: str, **settings: str) -> str:
+        outcome = self.run(*arguments, **settings)
+        assert outcome.code == 0, outcome.output[-4000:]
+        return outcome.output
+
+    def scores(self) -> dict[tuple[str, int], float]:
+        lines = (self.out / "scores.jsonl").read_text("utf-8").splitlines()
+        found = [json.loads(line) for line in lines]
+        return {(score["repo_name"], score["number"]): score["reconstruction_error"] for score in found}
+
+    def summary(self) -> dict[str, Any]:
+        return dict(json.loads((self.out / "summary.json").read_text("utf-8")))
+
+    def published(self) -> list[Path]:
+        return sorted((self.out / "data" / "preprocess-runs").glob("*/manifest.json"))
+
+    def processes(self) -> dict[int, str]:
+        """Living processes that work on this folder, by their command line or environment."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit() or int(folder.name) == os.getpid():
+                continue
+            try:
+                command = (folder / "cmdline").read_bytes()
+                environ = (folder / "environ").read_bytes()
+                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if str(self.out).encode() in command + environ and state != "Z":
+                found[int(folder.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+        return found
+
+    def wait_for(self, fragment: str, seconds: float = 120) -> int:
+        """The process id of the stage whose command line ends with `-m FRAGMENT...`."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for pid, command in self.processes().items():
+                if f"-m {fragment}" in command:
+                    return pid
+            time.sleep(0.05)
+        raise AssertionError(f"no process {fragment}; there are: {self.processes()}")
+
+
+MakeMachine = Callable[[str], Machine]
+
+
+@pytest.fixture(scope="session")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeMachine]:
+    """A factory of machines. Each gets a temporary folder of its own, which must be empty at the end."""
+    made: list[Machine] = []
+
+    def make(name: str) -> Machine:
+        folder = tmp_path_factory.mktemp(name)
+        temporary = folder / "tmp"
+        temporary.mkdir()
+        # The settings of whoever runs the tests must not reach the stages.
+        environ = {key: os.environ[key] for key in ("PATH", "HOME", "JAVA_HOME", "LANG") if key in os.environ}
+        made.append(Machine(folder / "out", {**environ, "TMPDIR": str(temporary)}))
+        return made[-1]
+
+    yield make
+    for machine in made:
+        machine.assert_nothing_runs()
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small generated corpus."""
+    folder = tmp_path_factory.mktemp("corpus")
+    command = [sys.executable, "-m", "local_setup.corpus", "--pulls", "600", "--seed", "11"]
+    command += ["--out", str(folder / "corpus.jsonl.gz"), "--labels", str(folder / "labels.jsonl")]
+    subprocess.run(command, check=True, cwd=REPOSITORY, timeout=SECONDS)
+    return folder / "corpus.jsonl.gz"
+
+
+@pytest.fixture(scope="session")
+def undisturbed(machines: MakeMachine, corpus: Path) -> Machine:
+    """A machine on which the whole pipeline ran once over the generated corpus."""
+    machine = machines("undisturbed")
+    machine.output = machine.succeed("pipeline", "--corpus", str(corpus))  # type: ignore[attr-defined]
+    return machine

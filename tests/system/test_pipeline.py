@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import Machine, MakeMachine
+    from conftest import Machine, MakeMachine
 
 SUMMARY = {
     "documents", "rejected", "rows", "features", "run_id", "model_version", "threshold", "flag_rate",
