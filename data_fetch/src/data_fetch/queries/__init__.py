@@ -22,6 +22,11 @@ def walk() -> str:
     return _file("walk") + _file("pull_request")
 
 
+def numbers() -> str:
+    """Variables: owner, name, first, after."""
+    return _file("numbers")
+
+
 def more_files() -> str:
     """Variables: owner, name, number, after."""
     return _file("files")
@@ -53,8 +58,7 @@ def pull_requests(count: int) -> str:
     """Variables: owner, name, files, number0, number1, ...; the reply has item0, item1, ..."""
     numbers = ", ".join(f"$number{i}: Int!" for i in range(count))
     items = "\n".join(
-        f"    item{i}: pullRequest(number: $number{i}) {{ ...PullRequestFields }}"
-        for i in range(count)
+        f"    item{i}: pullRequest(number: $number{i}) {{ ...PullRequestFields }}" for i in range(count)
     )
     return (
         f"query PullRequests($owner: String!, $name: String!, $files: Boolean!, {numbers}) {{\n"

@@ -227,5 +227,7 @@ def object_error(
                 return Forbidden(text, status=200)
             if any(word in error.message.lower() for word in _BLOCKED_WORDS):
                 return Blocked(text, status=200)
+            if "CURSOR" in error.kind or "valid cursor" in error.message:
+                return Refused(text, status=200)
             return ServerFailure(text, status=200)
     return NotFound(f"{request_label}: GitHub gave nothing and no reason", status=200)

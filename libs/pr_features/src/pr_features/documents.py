@@ -73,6 +73,9 @@ CONTRACT_FIELDS: tuple[str, ...] = (
     "schema_version",
 )
 
+#: Bots that REST does not spell as GraphQL's login with [bot]: GraphQL's login -> REST's.
+_REST_BOTS = {"copilot-swe-agent": "Copilot", "Copilot": "Copilot"}
+
 
 def from_rest(
     pull: Mapping[str, Any],
@@ -287,7 +290,7 @@ def _graphql_author(author: Any) -> tuple[str | None, int | None, str | None]:
     if login == "ghost":
         return None, None, None
     if kind == "Bot" and login is not None and not login.endswith("[bot]"):
-        login += "[bot]"
+        login = _REST_BOTS.get(login, f"{login}[bot]")
     return login, values.read_id(get("databaseId"), "author.databaseId", False), kind
 
 

@@ -1,0 +1,253 @@
+"""One run over many repositories: which of them changed, side by side, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Event, Lock
+from typing import Any
+
+from github_client.client import Client
+from github_client.clock import Clock
+from github_client.errors import Blocked, Forbidden, GitHubError, Gone, NoCredential, NotFound, Refused
+from stage_runtime.exits import ServiceUnreachable, StageError, StoppedEarly, WrongSettings
+from stage_runtime.logs import get_logger
+
+from data_fetch.budget import Budget
+from data_fetch.discovery import discover
+from data_fetch.graphql_source import GraphqlSource, probe
+from data_fetch.pages import Source, parse_time
+from data_fetch.progress import FetchProgress
+from data_fetch.repositories import parse_repositories, parse_shard, share
+from data_fetch.rest_source import RestSource
+from data_fetch.settings import Settings
+from data_fetch.shaping import Shaper
+from data_fetch.state import Checkpoint
+from data_fetch.store import Store
+from data_fetch.walk import Outcome, RepositoryWalk
+
+_LISTED = 5
+_NO_GRAPHQL = (NotFound, Forbidden, Refused, Gone)
+
+
+@dataclass
+class Summary:
+    """What a run did. `failed` names each repository that could not be finished, and why."""
+
+    outcome: Outcome = field(default_factory=Outcome)
+    repositories: int = 0
+    unchanged: int = 0
+    failed: dict[str, Exception] = field(default_factory=dict)
+
+
+class Fetch:
+    """A run. Raises StageError; what was done until then is in `summary`."""
+
+    def __init__(
+        self, settings: Settings, client: Client, store: Store, clock: Clock, budget: Budget
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._store = store
+        self._clock = clock
+        self._budget = budget
+        self._shaper = Shaper(files=settings.fetch_files, hash_key=settings.hash_key)
+        self._rest = RestSource(client, self._shaper, clock)
+        self._source: Source = self._rest
+        self._claims: dict[int, str] = {}
+        self._lock = Lock()
+        self._abort = Event()
+        self.summary = Summary()
+
+    def run(self) -> Summary:
+        """Find the repositories, leave out the unchanged, walk the rest."""
+        settings = self._settings
+        index, count = parse_shard(settings.shard, settings.job_completion_index)
+        entries = parse_repositories(settings.github_repos)
+        try:
+            # Where names have to be looked up, a first call tells which interface there is; else the
+            # first useful one does.
+            unknown = bool(settings.github_search) or any(entry.endswith("/*") for entry in entries)
+            api = self._choose_api(ask=unknown)
+            names = discover(self._client, api, entries, settings.github_search, settings.github_max_repos)
+            names = share(names, index, count)
+            self.summary.repositories = len(names)
+            with FetchProgress(len(names), lambda: self._client.pool.points_left(self._resource)) as progress:
+                self._walk_all(self._changed(names, api, progress), progress)
+        except NoCredential as error:
+            raise _refused(error) from None
+        except GitHubError as error:
+            raise ServiceUnreachable(f"GitHub gave no answer: {error}. Run again later.") from None
+        self._judge({entry.lower() for entry in entries})
+        return self.summary
+
+    def _choose_api(self, *, ask: bool) -> str:
+        """GraphQL unless it was set otherwise or is not to be had."""
+        if self._settings.github_api != "auto":
+            return self._settings.github_api
+        if ask:
+            try:
+                self._client.send(self._client.api.graphql("query { rateLimit { cost } }", {}))
+            except _NO_GRAPHQL as error:
+                get_logger().info("GraphQL is not to be had here: REST is used", reason=str(error))
+                return "rest"
+        return "graphql"
+
+    @property
+    def _resource(self) -> str:
+        return "graphql" if self._source.api == "graphql" else "core"
+
+    def _changed(self, names: Sequence[str], api: str, progress: FetchProgress) -> list[str]:
+        """The repositories to walk. By GraphQL one call tells for fifty which of them changed."""
+        if api == "rest":
+            return list(names)
+        try:
+            probed = probe(self._client, list(names))
+        except _NO_GRAPHQL as error:
+            if self._settings.github_api == "graphql":
+                raise
+            get_logger().info("GraphQL is not to be had here: REST is used", reason=str(error))
+            return list(names)
+        self._source = GraphqlSource(self._client, self._shaper, self._clock, self._rest.single)
+        changed = []
+        for name, found in probed.items():
+            checkpoint = self._store.checkpoint(name)
+            if isinstance(found, GitHubError):
+                changed.append(name)  # its walk tells what is wrong, with every token
+            elif self._unchanged(checkpoint, found) and self._claim(found["databaseId"], name):
+                self.summary.unchanged += 1
+                progress.repository_done()
+            else:
+                changed.append(name)
+                whole = checkpoint.watermark is None or checkpoint.shape != self._shaper.shape
+                if whole or self._settings.full_resync:
+                    progress.expect((found.get("pullRequests") or {}).get("totalCount") or 0)
+        return changed
+
+    def _unchanged(self, checkpoint: Checkpoint, found: dict[str, Any]) -> bool:
+        """Whether the newest update is the known one and everything up to it is stored."""
+        pulls = found.get("pullRequests") or {}
+        nodes = [node for node in pulls.get("nodes") or () if node]
+        newest = parse_time(nodes[0]["updatedAt"]) if nodes else None
+        if (
+            self._settings.full_resync
+            or checkpoint.completed_at is None
+            or checkpoint.walk is not None
+            or not checkpoint.settled
+            or checkpoint.shape != self._shaper.shape
+            or checkpoint.repository_id != found["databaseId"]
+            or checkpoint.repo_name != found["nameWithOwner"]
+            or (checkpoint.watermark, checkpoint.total) != (newest, pulls.get("totalCount"))
+        ):
+            return False
+        name = checkpoint.repo_name or ""
+        stored = self._store.count(name) + len(self._store.rejected_of(name))
+        return stored + checkpoint.unseen >= (checkpoint.total or 0)
+
+    def _claim(self, repository_id: int, name: str) -> bool:
+        """Whether this name is the one under which the repository is fetched in this run."""
+        with self._lock:
+            return self._claims.setdefault(repository_id, name) == name
+
+    def _walk_all(self, names: Sequence[str], progress: FetchProgress) -> None:
+        """As many side by side as there are tokens."""
+        most = len(self._client.pool) * self._settings.requests_per_token
+        if most == 1 or len(names) <= 1:
+            for name in names:
+                self._walk_one(name, progress)
+            return
+        with ThreadPoolExecutor(max_workers=min(most, len(names))) as executor:
+            waiting: set[Future[None]] = {executor.submit(self._walk_one, n, progress) for n in names}
+            try:
+                while waiting:
+                    done, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+            except BaseException:
+                self._abort.set()  # the others stop where their state is saved
+                for future in waiting:
+                    future.cancel()
+                raise
+
+    def _check(self) -> None:
+        self._budget.check()
+        if self._abort.is_set():
+            raise StoppedEarly("Stopped because another repository's walk ended the run.")
+
+    def _walk_one(self, name: str, progress: FetchProgress) -> None:
+        """Walk a repository; what concerns it alone is noted and the others go on."""
+        if self._abort.is_set():
+            return
+        settings = self._settings
+        walk = RepositoryWalk(
+            name,
+            self._source,
+            self._store,
+            self._clock,
+            self._shaper.shape,
+            overlap=timedelta(seconds=settings.overlap_seconds),
+            page_size=max(1, settings.page_size // 2) if settings.fetch_files else settings.page_size,
+            full_resync=settings.full_resync,
+            seen=progress.seen,
+            check=self._check,
+            claim=lambda repository_id: self._claim(repository_id, name),
+        )
+        try:
+            walk.run()
+        except GitHubError as error:
+            get_logger().error("repository not finished", repository=name, reason=str(error))
+            with self._lock:
+                self.summary.failed[name] = error
+        except NoCredential as error:
+            if error.reasons:
+                raise
+            with self._lock:
+                self.summary.failed[name] = NotFound(str(error))
+        finally:
+            with self._lock:
+                self.summary.outcome.add(walk.outcome)
+            progress.repository_done()
+
+    def _judge(self, configured: set[str]) -> None:
+        """End with an error when a repository could not be finished.
+
+        One that a search or an owner gave and that is gone by now is no error. What another run may
+        cure comes first: its exit code lets a Job try again.
+        """
+        failed = {
+            name: error
+            for name, error in self.summary.failed.items()
+            if name.lower() in configured or not isinstance(error, (NotFound, Gone, Blocked, Forbidden))
+        }
+        lasting = {
+            name: error
+            for name, error in failed.items()
+            if isinstance(error, (NotFound, Gone, Blocked, Forbidden, Refused))
+        }
+        passing = {name: error for name, error in failed.items() if name not in lasting}
+        if passing:
+            raise ServiceUnreachable(
+                f"{len(passing)} of {self.summary.repositories} repositories could not be finished: "
+                f"{_list(passing)}. Their state is saved; run again."
+            )
+        if lasting:
+            raise WrongSettings(
+                f"GITHUB_REPOS: expected repositories that the token may read, found {len(lasting)} that it "
+                f"may not or that do not exist: {_list(lasting)}. All others were fetched."
+            )
+
+
+def _list(failed: Mapping[str, Exception]) -> str:
+    shown = [f"{name} ({type(error).__name__}: {error})" for name, error in list(failed.items())[:_LISTED]]
+    more = len(failed) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _refused(error: NoCredential) -> StageError:
+    reasons = "; ".join(error.reasons)
+    return WrongSettings(
+        f"GITHUB_TOKEN: expected a token that GitHub accepts, found none ({reasons or error}). "
+        "Give a valid token, then run again."
+    )

@@ -1,0 +1,92 @@
+"""How far a run is: a bar on a terminal, a line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from stage_runtime.logs import get_logger
+from tqdm import tqdm
+
+HEARTBEAT_SECONDS = 10.0
+
+
+class FetchProgress:
+    """Repositories, pull requests, points left and the expected end. Safe to use from threads.
+
+    `points_left` gives what is left of GitHub's rate limit, None while nothing is known.
+    """
+
+    def __init__(self, repositories: int, points_left: Callable[[], int | None]) -> None:
+        self._repositories = repositories
+        self._points_left = points_left
+        self._lock = threading.Lock()
+        self._start = self._last = time.monotonic()
+        self._expected = 0
+        self.finished = 0
+        self.read = 0
+        self._bar: tqdm[None] | None = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=0, unit=" pull requests", delay=2.0, leave=False, desc=self._text())
+
+    def __enter__(self) -> FetchProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def expect(self, count: int) -> None:
+        """So many more pull requests are likely to be read."""
+        with self._lock:
+            self._expected += count
+            if self._bar is not None:
+                self._bar.total = max(self._expected, self.read)
+
+    def seen(self, count: int) -> None:
+        """So many more pull requests were read."""
+        with self._lock:
+            self.read += count
+            if self._bar is not None:
+                self._bar.total = max(self._expected, self.read)
+                self._bar.update(count)
+        self._beat()
+
+    def repository_done(self) -> None:
+        """One more repository is through."""
+        with self._lock:
+            self.finished += 1
+            if self._bar is not None:
+                self._bar.set_description(self._text())
+        self._beat()
+
+    def _text(self) -> str:
+        points = self._points_left()
+        left = "" if points is None else f", {points} points left"
+        return f"{self.finished}/{self._repositories} repositories{left}"
+
+    def _beat(self) -> None:
+        if self._bar is not None:
+            with self._lock:
+                self._bar.set_description(self._text(), refresh=False)
+            return
+        with self._lock:
+            now = time.monotonic()
+            if now - self._last < HEARTBEAT_SECONDS:
+                return
+            self._last = now
+            rate = self.read / (now - self._start)
+            waiting = max(0, self._expected - self.read)
+        get_logger().info(
+            "progress",
+            repositories=f"{self.finished}/{self._repositories}",
+            pull_requests=self.read,
+            per_second=round(rate, 1),
+            points_left=self._points_left(),
+            seconds_left=round(waiting / rate) if rate else None,
+        )

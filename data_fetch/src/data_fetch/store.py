@@ -1,0 +1,254 @@
+"""MongoDB: the only place that writes. Every operation may be repeated and may be killed half-way.
+
+Collections: the documents, `rejected`, and `<documents>_checkpoints`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pymongo
+from bson.codec_options import CodecOptions
+from pymongo import errors
+from pymongo.collection import Collection
+from pymongo.operations import DeleteOne, ReplaceOne
+from pymongo.write_concern import WriteConcern
+from stage_runtime.exits import ServiceUnreachable, WrongSettings
+
+from data_fetch.shaping import Document, Rejection
+from data_fetch.state import Checkpoint
+
+REJECTED = "rejected"
+_DUPLICATE = 11_000
+_CREDENTIAL_CODES = {13, 18}  # Unauthorized, AuthenticationFailed
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a batch did: new documents, replaced ones, those that were stored already, and those left
+    out because a newer one is there.
+    """
+
+    inserted: int = 0
+    replaced: int = 0
+    same: int = 0
+    superseded: int = 0
+
+
+@contextmanager
+def mongo_errors() -> Iterator[None]:
+    """MongoDB's errors as endings of the stage; no message repeats the address with its password."""
+    try:
+        yield
+    except (errors.ConnectionFailure, errors.WaitQueueTimeoutError) as error:
+        raise ServiceUnreachable(
+            f"MongoDB did not answer ({type(error).__name__}). Check that it runs and that MONGO_URI is right, "
+            "then run again."
+        ) from error
+    except (errors.ConfigurationError, errors.InvalidURI) as error:
+        raise WrongSettings(
+            f"MONGO_URI: expected an address such as mongodb://host:27017, found one that "
+            f"{type(error).__name__} refuses"
+        ) from None
+    except errors.OperationFailure as error:
+        if error.code in _CREDENTIAL_CODES:
+            raise WrongSettings(
+                "MongoDB refused the login or the right to write: check the user and password in MONGO_URI "
+                "and the user's roles."
+            ) from None
+        raise
+
+
+class Store:
+    """The documents of one collection and what belongs to them. Safe to use from several threads."""
+
+    def __init__(self, uri: str, database: str, collection: str, *, wait_seconds: float = 20.0) -> None:
+        """Connect and prove it. Raises ServiceUnreachable or WrongSettings."""
+        with mongo_errors():
+            self._client: pymongo.MongoClient[Document] = pymongo.MongoClient(
+                uri,
+                appname="data_fetch",
+                serverSelectionTimeoutMS=int(wait_seconds * 1000),
+                connectTimeoutMS=10_000,
+                socketTimeoutMS=120_000,
+                tz_aware=True,
+                tzinfo=UTC,
+            )
+            options: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
+            # A page counts as done only when it would survive the loss of a member.
+            durable = WriteConcern(w="majority") if "w=" not in uri else None
+            base = self._client.get_database(database, options, write_concern=durable)
+            self.documents: Collection[Document] = base[collection]
+            self.rejected: Collection[Document] = base[REJECTED]
+            self.checkpoints: Collection[Document] = base[f"{collection}_checkpoints"]
+            self.documents.create_index([("repo_name", pymongo.ASCENDING)])
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def write(self, documents: Sequence[Document]) -> Written:
+        """Upsert by `_id`, never replacing a newer document by an older one.
+
+        Newer is the later `updated_at`, and for the same one the later `fetched_at`. The look
+        beforehand only sorts the page: what is written is guarded by itself, so another fetcher
+        may write in between. New documents are inserted, not upserted under that guard, because
+        servers that speak MongoDB's protocol over SQL scan everything for `_id` plus a condition.
+        """
+        if not documents:
+            return Written()
+        by_id = {document["_id"]: document for document in documents}
+        with mongo_errors():
+            stored = {d["_id"]: d for d in self.documents.find({"_id": {"$in": list(by_id)}})}
+        new = [d for i, d in by_id.items() if i not in stored]
+        same = [d for i, d in by_id.items() if i in stored and _same(stored[i], d)]
+        changed = [d for i, d in by_id.items() if i in stored and not _same(stored[i], d)]
+        seen = [d["fetched_at"] for d in same if d["fetched_at"] is not None]
+        if seen:
+            self.touch([d["_id"] for d in same], max(seen))
+        inserted, clashes = self._insert(new)
+        replaced = self._replace(changed + clashes)
+        return Written(inserted, replaced, len(same), len(changed) + len(clashes) - replaced)
+
+    def _insert(self, documents: Sequence[Document]) -> tuple[int, list[Document]]:
+        """(inserted, documents that another fetcher had inserted in the meantime)."""
+        if not documents:
+            return 0, []
+        with mongo_errors():
+            try:
+                self.documents.insert_many(list(documents), ordered=False)
+                return len(documents), []
+            except errors.BulkWriteError as error:
+                details = error.details or {}
+                failed = details.get("writeErrors", [])
+                others = [e.get("code") for e in failed if e.get("code") != _DUPLICATE]
+                if others or details.get("writeConcernErrors"):
+                    raise ServiceUnreachable(
+                        f"MongoDB did not take a batch of {len(documents)} documents (codes {others[:5]}); "
+                        "run again."
+                    ) from None
+                return details.get("nInserted", 0), [documents[e["index"]] for e in failed]
+
+    def _replace(self, documents: Sequence[Document]) -> int:
+        """Documents that replaced an older one."""
+        if not documents:
+            return 0
+        operations = [ReplaceOne(_not_newer(document), document) for document in documents]
+        with mongo_errors():
+            return self.documents.bulk_write(operations, ordered=False).matched_count
+
+    def reject(self, rejections: Sequence[Rejection]) -> None:
+        """Keep the reasons; the same object is kept once."""
+        if rejections:
+            with mongo_errors():
+                self.rejected.bulk_write(
+                    [ReplaceOne({"_id": r.key}, r.to_document(), upsert=True) for r in rejections],
+                    ordered=False,
+                )
+
+    def rejected_of(self, repo_name: str) -> set[str]:
+        """The `_id` of everything rejected of a repository."""
+        with mongo_errors():
+            return {str(one["_id"]) for one in self.rejected.find({"repo_name": repo_name}, {"_id": 1})}
+
+    def forgive(self, keys: Iterable[str]) -> None:
+        """Remove reasons: the object could be shaped after all."""
+        operations = [DeleteOne({"_id": key}) for key in keys]
+        if operations:
+            with mongo_errors():
+                self.rejected.bulk_write(operations, ordered=False)
+
+    def count(self, repo_name: str) -> int:
+        """Documents of a repository."""
+        with mongo_errors():
+            return self.documents.count_documents({"repo_name": repo_name})
+
+    def known(self, ids: Sequence[int]) -> dict[int, tuple[datetime | None, datetime | None]]:
+        """Of these ids those that are stored: id -> (updated_at, fetched_at)."""
+        fields = {"updated_at": 1, "fetched_at": 1}
+        with mongo_errors():
+            found = self.documents.find({"_id": {"$in": list(ids)}}, fields)
+            return {int(d["_id"]): (d.get("updated_at"), d.get("fetched_at")) for d in found}
+
+    def touch(self, ids: Sequence[int], fetched_at: datetime) -> None:
+        """Seen again unchanged."""
+        if ids:
+            with mongo_errors():
+                self.documents.update_many({"_id": {"$in": list(ids)}}, {"$max": {"fetched_at": fetched_at}})
+
+    def rename(self, old: str, new: str) -> int:
+        """A repository has another name now: its documents and rejections follow."""
+        with mongo_errors():
+            moved = self.documents.update_many(
+                {"repo_name": old}, {"$set": {"repo_name": new}}
+            ).modified_count
+            self.rejected.delete_many({"repo_name": old})  # found again under the new name
+            return moved
+
+    def not_seen_since(self, repo_name: str, time: datetime) -> Iterator[list[tuple[int, int]]]:
+        """Batches of (id, number) of documents that were fetched before that time, or from a file."""
+        last = 0
+        while True:
+            query = {
+                "repo_name": repo_name,
+                "_id": {"$gt": last},
+                "$or": [{"fetched_at": {"$lt": time}}, {"fetched_at": None}],
+            }
+            with mongo_errors():
+                found = list(self.documents.find(query, {"number": 1}).sort("_id", 1).limit(_BATCH))
+            if not found:
+                return
+            last = int(found[-1]["_id"])
+            yield [(int(d["_id"]), int(d["number"])) for d in found]
+
+    def remove(self, ids: Sequence[int]) -> int:
+        """Delete documents."""
+        if not ids:
+            return 0
+        with mongo_errors():
+            return self.documents.delete_many({"_id": {"$in": list(ids)}}).deleted_count
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """The checkpoint under this configured name; a new one where there is none."""
+        key = name.lower()
+        with mongo_errors():
+            found = self.checkpoints.find_one({"_id": key})
+        return Checkpoint.from_document({**found, "name": key}) if found else Checkpoint(key)
+
+    def checkpoint_by_id(self, repository_id: int, *, other_than: str) -> Checkpoint | None:
+        """The same repository's checkpoint under a former name."""
+        query = {"repository_id": repository_id, "_id": {"$ne": other_than}}
+        with mongo_errors():
+            found = self.checkpoints.find_one(query)
+        return Checkpoint.from_document({**found, "name": found["_id"]}) if found else None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint, whole."""
+        with mongo_errors():
+            self.checkpoints.replace_one({"_id": checkpoint.name}, checkpoint.to_document(), upsert=True)
+
+    def forget(self, name: str) -> None:
+        """Remove a checkpoint."""
+        with mongo_errors():
+            self.checkpoints.delete_one({"_id": name})
+
+
+def _same(stored: Document, document: Document) -> bool:
+    """Equal but for when it was fetched."""
+    return {**stored, "fetched_at": None} == {**document, "fetched_at": None}
+
+
+def _not_newer(document: Document) -> Document:
+    """Matches the stored document unless it is newer than this one."""
+    older: list[Document] = [{"updated_at": None}]
+    updated, fetched = document["updated_at"], document["fetched_at"]
+    if updated is not None:
+        older.append({"updated_at": {"$lt": updated}})
+        older.append({"updated_at": updated, "fetched_at": None})
+        if fetched is not None:
+            older.append({"updated_at": updated, "fetched_at": {"$lte": fetched}})
+    return {"_id": document["_id"], "$or": older}
