@@ -89,7 +89,11 @@ def serve(settings: Settings, model: ServedModel, state: SharedState, master: in
     except SystemExit as ending:
         if os.getpid() != master:
             raise  # this is a worker
-        return int(ending.code or ExitCode.DONE) if not isinstance(ending.code, str) else int(ExitCode.UNEXPECTED)
+        return (
+            int(ending.code or ExitCode.DONE)
+            if not isinstance(ending.code, str)
+            else int(ExitCode.UNEXPECTED)
+        )
     return int(ExitCode.DONE)
 
 

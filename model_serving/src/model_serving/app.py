@@ -14,6 +14,7 @@ from model_serving.dashboard import add_pages
 from model_serving.http_protocol import Limits
 from model_serving.metrics import Metrics
 from model_serving.model import ServedModel
+from model_serving.predicting import PATH, Predict, Recorder
 from model_serving.problems import handle_problems
 from model_serving.reloading import Reloader
 from model_serving.results import Results
@@ -44,9 +45,9 @@ class Parts:
 class Application:
     """The Flask application with what the worker asks of it (see worker.EventWorker)."""
 
-    def __init__(self, flask: Flask, parts: Parts) -> None:
+    def __init__(self, flask: Flask, parts: Parts, predict: Predict) -> None:
         settings = parts.service.settings
-        self.flask, self.parts = flask, parts
+        self.flask, self.parts, self.predict = flask, parts, predict
         self.limits = Limits(body=settings.max_body_bytes)
         self.threads = settings.threads
         self.drain_wait_seconds = settings.drain_wait_seconds
@@ -55,6 +56,8 @@ class Application:
         self.request_seconds = settings.request_seconds
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == PATH and environ["REQUEST_METHOD"] == "POST":
+            return self.predict.wsgi(environ, start_response)
         environ["model_serving.start"] = time.perf_counter()
         return self.flask(environ, start_response)
 
@@ -81,7 +84,9 @@ class Application:
                 part.stop(max(0.1, deadline - time.monotonic()))
 
 
-def create_app(settings: Settings, model: ServedModel | None = None, parts: Parts | None = None) -> Application:
+def create_app(
+    settings: Settings, model: ServedModel | None = None, parts: Parts | None = None
+) -> Application:
     """An application around a model that is open (see ServedModel.open) or, without one, not ready."""
     if parts is None:
         parts = Parts(Service(settings, model), metrics := Metrics(), Results(metrics))
@@ -89,13 +94,15 @@ def create_app(settings: Settings, model: ServedModel | None = None, parts: Part
     flask.url_map.strict_slashes = False
     flask.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     handle_problems(flask)
-    routes.add_scoring(flask, parts.service, parts.metrics, parts.results, parts.traffic)
+    recorder = Recorder(parts.metrics, parts.results, parts.traffic)
+    predict = Predict(parts.service, recorder)
+    routes.add_scoring(flask, predict)
     routes.add_state(flask, parts.service, parts.metrics, parts.state, parts.reloader)
-    routes.add_protocol(flask, parts.service, parts.metrics, parts.traffic)
-    routes.add_webhook(flask, parts.service, parts.metrics, parts.results, parts.writeback)
+    routes.add_protocol(flask, parts.service, recorder)
+    routes.add_webhook(flask, parts.service, recorder, parts.writeback)
     add_pages(flask, parts.service, parts.results)
     _count_requests(flask, parts.metrics)
-    return Application(flask, parts)
+    return Application(flask, parts, predict)
 
 
 def _count_requests(flask: Flask, metrics: Metrics) -> None:

@@ -146,5 +146,7 @@ def _s3_files(s3: S3Access, bucket: str, root: str) -> Iterator[tuple[str, Itera
 
 def default_cache() -> Path:
     """A folder of this user for downloaded models."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(tempfile.gettempdir(), f"model-serving-{os.getuid()}")
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(
+        tempfile.gettempdir(), f"model-serving-{os.getuid()}"
+    )
     return Path(base) / "models"

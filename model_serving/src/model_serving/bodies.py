@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from flask import Request
 
 from model_serving.payloads import GithubPullRequest, PullRequestDocument, decode_body
 from model_serving.problems import Problem
@@ -19,19 +18,31 @@ _INDEX = re.compile(r"^\$\[(\d+)\]\.?")
 _any_json = msgspec.json.Decoder().decode
 
 
-def read_json(request: Request) -> bytes:
+def read_json(environ: Mapping[str, Any]) -> bytes:
     """The body, if it says that it is JSON and nothing has packed it; raises Problem 415 otherwise."""
-    if encoding := request.headers.get("Content-Encoding", "identity").strip().lower():
-        if encoding != "identity":
-            # Unpacking would let a few kilobytes become gigabytes; no caller of ours needs it.
-            raise Problem(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                "packed-body",
-                f"Content-Encoding: expected none, found {encoding[:40]!r}",
-                headers={"Accept-Encoding": "identity"},
-                field="Content-Encoding",
-            )
-    kind = request.mimetype
+    kind = environ.get("CONTENT_TYPE", "")
+    if kind != "application/json":
+        _check_kind(kind)
+    encoding = environ.get("HTTP_CONTENT_ENCODING")
+    if encoding and encoding.strip().lower() != "identity":
+        # Unpacking would let a few kilobytes become gigabytes; no caller of ours needs it.
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "packed-body",
+            f"Content-Encoding: expected none, found {encoding[:40]!r}",
+            headers={"Accept-Encoding": "identity"},
+            field="Content-Encoding",
+        )
+    stream = environ["wsgi.input"]
+    if environ.get("wsgi.input_terminated"):
+        body: bytes = stream.read()
+    else:
+        body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+    return body
+
+
+def _check_kind(header: str) -> None:
+    kind = header.partition(";")[0].strip().lower()
     if kind and kind != "application/json" and not kind.endswith("+json"):
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -40,10 +51,11 @@ def read_json(request: Request) -> bytes:
             headers={"Accept": "application/json"},
             field="Content-Type",
         )
-    return request.get_data(cache=False)
 
 
-def pull_requests(body: bytes, *, refuse_unknown: bool, most: int) -> tuple[Sequence[Mapping[str, Any]], bool]:
+def pull_requests(
+    body: bytes, *, refuse_unknown: bool, most: int
+) -> tuple[Sequence[Mapping[str, Any]], bool]:
     """The pull requests of a body and whether they came as a list.
 
     Raises Problem: 400 for what is no JSON, 413 for too many items, 422 for a value of a wrong type.

@@ -25,7 +25,8 @@ from model_serving.service import Service
 SHOWN = 50
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}").fullmatch
 POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
 DOCS_POLICY = POLICY + "; script-src 'self'; connect-src 'self'"
 HEADERS = {
@@ -87,7 +88,9 @@ def add_pages(flask: Flask, service: Service, results: Results) -> None:
             )
             scored = service.score(items[:1], "form", listed=listed).scores
             if not scored:
-                raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "wrong-value", "expected a pull request, found none")
+                raise Problem(
+                    HTTPStatus.UNPROCESSABLE_ENTITY, "wrong-value", "expected a pull request, found none"
+                )
         except Problem as problem:
             return page(int(problem.status), text=text, problem=problem)
         return page(text=text, score=scored[0])
@@ -136,7 +139,7 @@ def link(github: str, item: Mapping[str, Any]) -> str:
     return f"{github}/{name}/pull/{number}" if number is not None and _REPOSITORY(name) else ""
 
 
-def quality_table(quality: Any) -> list[dict[str, Any]]:
+def quality_table(quality: Any) -> list[Mapping[str, Any]]:
     """The rows of the quality report that can be shown: objects with what, who and value."""
     rows = quality.get("rows", quality.get("table", [])) if isinstance(quality, Mapping) else quality
     if not isinstance(rows, list):

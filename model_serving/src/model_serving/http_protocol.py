@@ -44,7 +44,13 @@ class Request:
     __slots__ = ("body", "headers", "keep_alive", "method", "target", "version")
 
     def __init__(
-        self, method: str, target: bytes, version: str, headers: list[tuple[bytes, bytes]], body: bytes, keep_alive: bool
+        self,
+        method: str,
+        target: bytes,
+        version: str,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        keep_alive: bool,
     ) -> None:
         self.method, self.target, self.version = method, target, version
         self.headers, self.body, self.keep_alive = headers, body, keep_alive
@@ -59,7 +65,11 @@ class Request:
         target = self.target
         if not target.startswith(b"/"):  # absolute form; RFC 9112 section 3.2.2
             parsed = httptools.parse_url(target) if target != b"*" else None
-            target = b"*" if parsed is None else (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+            target = (
+                b"*"
+                if parsed is None
+                else (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+            )
         raw, _, query = target.partition(b"?")
         path = raw.decode("latin-1")
         environ: dict[str, Any] = {
@@ -155,7 +165,9 @@ class RequestReader:
     def on_url(self, part: bytes) -> None:
         self._target += part
         if len(self._target) > self.limits.target:
-            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, f"the target is longer than {self.limits.target} bytes")
+            self._refuse(
+                HTTPStatus.REQUEST_URI_TOO_LONG, f"the target is longer than {self.limits.target} bytes"
+            )
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
@@ -192,9 +204,7 @@ class RequestReader:
         self._chunks, self.body_bytes, self.in_request = [], 0, False
 
     def _refuse_body(self) -> None:
-        self._refuse(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self.limits.body} bytes"
-        )
+        self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self.limits.body} bytes")
 
 
 class ResponseHead:

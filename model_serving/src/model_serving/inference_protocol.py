@@ -25,7 +25,11 @@ NUMBERS = ("number", "additions", "deletions", "changed_files", "commits_count",
            "pr_id")  # fmt: skip
 FLAGS = ("is_draft", "is_cross_repository")
 LISTS = ("labels", "files")
-DATATYPES = {**dict.fromkeys(TEXT + LISTS, "BYTES"), **dict.fromkeys(NUMBERS, "INT64"), **dict.fromkeys(FLAGS, "BOOL")}
+DATATYPES = {
+    **dict.fromkeys(TEXT + LISTS, "BYTES"),
+    **dict.fromkeys(NUMBERS, "INT64"),
+    **dict.fromkeys(FLAGS, "BOOL"),
+}
 OUTPUTS = {
     "reconstruction_error": "FP64",
     "threshold": "FP64",
@@ -33,7 +37,21 @@ OUTPUTS = {
     "anomaly_score": "FP64",
     "reasons": "BYTES",
 }
-_KINDS = {"BYTES", "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"}
+_KINDS = {
+    "BYTES",
+    "BOOL",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "UINT64",
+    "INT8",
+    "INT16",
+    "INT32",
+    "INT64",
+    "FP16",
+    "FP32",
+    "FP64",
+}
 
 
 class InferInput(msgspec.Struct):
@@ -137,7 +155,9 @@ def _column(tensor: InferInput) -> Sequence[Any]:
     data = tensor.data
     if len(tensor.shape) == 2:
         if tensor.shape[1] != 1:
-            raise _wrong(f"inputs.{name}.shape", f"[{tensor.shape[0]}] or [{tensor.shape[0]}, 1]", str(tensor.shape))
+            raise _wrong(
+                f"inputs.{name}.shape", f"[{tensor.shape[0]}] or [{tensor.shape[0]}, 1]", str(tensor.shape)
+            )
         data = [item[0] if isinstance(item, list) and len(item) == 1 else item for item in data]
     if len(data) != tensor.shape[0]:
         raise _wrong(f"inputs.{name}.data", f"{tensor.shape[0]} values", f"{len(data)}")
@@ -178,7 +198,9 @@ def _wrong(field: str, expected: str, found: str) -> Problem:
     )
 
 
-def answer(request: InferRequest, scores: Sequence[Mapping[str, Any]], name: str, version: str) -> InferResponse:
+def answer(
+    request: InferRequest, scores: Sequence[Mapping[str, Any]], name: str, version: str
+) -> InferResponse:
     """The scores by columns, those that were asked for."""
     wanted = [item.name for item in request.outputs] if request.outputs else list(OUTPUTS)
     outputs = []

@@ -21,7 +21,14 @@ from stage_runtime.exits import UnusableInput
 
 from model_serving.network import Network
 
-NEEDED = ("network.onnx", "preprocessor.json", "history.npz", "threshold.json", "reference.json", "golden.json")
+NEEDED = (
+    "network.onnx",
+    "preprocessor.json",
+    "history.npz",
+    "threshold.json",
+    "reference.json",
+    "golden.json",
+)
 _numbers = itertools.count(1)
 
 
@@ -88,7 +95,17 @@ def load_model(name: str, version: str, folder: Path) -> ServedModel:
             del sys.modules[key]
         raise BrokenModel(f"{found}: {error}") from error
     return ServedModel(
-        name, version, folder, documents, scorer, network, card, scoring.OVERRIDABLE, features, columns, time.time()
+        name,
+        version,
+        folder,
+        documents,
+        scorer,
+        network,
+        card,
+        scoring.OVERRIDABLE,
+        features,
+        columns,
+        time.time(),
     )
 
 

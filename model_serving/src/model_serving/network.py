@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +21,11 @@ class Network:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.weights = file.read_bytes()
-        self._run = None
+        self._run: Callable[[list[str], dict[str, np.ndarray]], Any] | None = None
 
     def open(self) -> None:
         """Make the session; raises ValueError naming the file when ONNX Runtime refuses it."""
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         # A worker is one core's worth of work; more threads would only take turns with the other workers.
@@ -31,9 +33,7 @@ class Network:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            session = onnxruntime.InferenceSession(
-                self.weights, options, providers=["CPUExecutionProvider"]
-            )
+            session = onnxruntime.InferenceSession(self.weights, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its own classes are not exported
             raise ValueError(f"{self.file} is no network that ONNX Runtime runs: {error}") from error
         names = [output.name for output in session.get_outputs()]

@@ -19,9 +19,9 @@ class S3Access:
 def s3_client(access: S3Access, *, timeout_seconds: float = 10.0) -> tuple[Any, tuple[type[Exception], ...]]:
     """A boto3 client with time limits, and the exceptions that mean "the store does not do it now"."""
     # Imported here: it costs half a second and most services never touch S3.
-    import boto3  # type: ignore[import-untyped]
-    from botocore.config import Config  # type: ignore[import-untyped]
-    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
 
     client = boto3.session.Session().client(
         "s3",

@@ -12,7 +12,12 @@ from model_serving.payloads import GithubPullRequest, ProblemObject, PullRequest
 _TYPES = [
     PullRequestDocument, GithubPullRequest, Score, Scores, ProblemObject, InferRequest, InferResponse, ModelMetadata,
 ]  # fmt: skip
-_PULL = {"anyOf": [{"$ref": "#/components/schemas/PullRequestDocument"}, {"$ref": "#/components/schemas/GithubPullRequest"}]}
+_PULL = {
+    "anyOf": [
+        {"$ref": "#/components/schemas/PullRequestDocument"},
+        {"$ref": "#/components/schemas/GithubPullRequest"},
+    ]
+}
 _EXAMPLE = {
     "repo_name": "owner/name",
     "number": 7,
@@ -63,7 +68,9 @@ def _paths(model: str, most: int) -> dict[str, Any]:
         (400, 413, 415, 422, 503),
     )  # fmt: skip
     model_ready = _get("v2_model_ready", "Whether the model is ready", {"type": "object"}, (503,))
-    model_metadata = _get("v2_model_metadata", "What the model takes and gives", _ref("ModelMetadata"), (503,))
+    model_metadata = _get(
+        "v2_model_metadata", "What the model takes and gives", _ref("ModelMetadata"), (503,)
+    )
     return {
         "/predict": {
             "post": _post(
@@ -77,14 +84,28 @@ def _paths(model: str, most: int) -> dict[str, Any]:
             )
         },
         "/health": {"get": _get("health", "The process answers", {"type": "object"}, ())},
-        "/ready": {"get": _get("ready", "A model is proven and the service takes requests", {"type": "object"}, (503,))},
-        "/model": {"get": _get("model", "The served model, its card, and each worker's version", {"type": "object"}, (503,))},
+        "/ready": {
+            "get": _get(
+                "ready", "A model is proven and the service takes requests", {"type": "object"}, (503,)
+            )
+        },
+        "/model": {
+            "get": _get(
+                "model", "The served model, its card, and each worker's version", {"type": "object"}, (503,)
+            )
+        },
         "/metrics": {
             "get": _get("metrics", "Prometheus metrics of all workers", {"type": "string"}, (), "text/plain")
         },
         "/reload": {
             "post": {
-                **_post("reload", "Serve the version that the alias names now", None, {"type": "object"}, (401, 403, 409, 422, 503)),
+                **_post(
+                    "reload",
+                    "Serve the version that the alias names now",
+                    None,
+                    {"type": "object"},
+                    (401, 403, 409, 422, 503),
+                ),
                 "security": [{"reload": []}],
             }
         },
@@ -100,7 +121,9 @@ def _paths(model: str, most: int) -> dict[str, Any]:
         },
         "/v2": {"get": _get("v2_server", "Server metadata", {"type": "object"}, ())},
         "/v2/health/live": {"get": _get("v2_live", "The process answers", {"type": "object"}, ())},
-        "/v2/health/ready": {"get": _get("v2_ready", "Whether the service is ready", {"type": "object"}, (503,))},
+        "/v2/health/ready": {
+            "get": _get("v2_ready", "Whether the service is ready", {"type": "object"}, (503,))
+        },
         base: {"get": model_metadata},
         f"{base}/ready": {"get": model_ready},
         f"{base}/infer": {"post": infer},
@@ -123,7 +146,11 @@ def _problems(statuses: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _get(
-    name: str, summary: str, answer: dict[str, Any], problems: tuple[int, ...], media: str = "application/json"
+    name: str,
+    summary: str,
+    answer: dict[str, Any],
+    problems: tuple[int, ...],
+    media: str = "application/json",
 ) -> dict[str, Any]:
     return {
         "operationId": name,
@@ -153,6 +180,7 @@ def _post(
         operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     if headers:
         operation["parameters"] = [
-            {"name": header, "in": "header", "required": False, "schema": {"type": "string"}} for header in headers
+            {"name": header, "in": "header", "required": False, "schema": {"type": "string"}}
+            for header in headers
         ]
     return operation

@@ -16,7 +16,8 @@ Text = Annotated[str, Meta(max_length=1_048_576)]
 Count = Annotated[int, Meta(ge=0, le=2_147_483_647)]
 Id = Annotated[int, Meta(ge=1, le=9_223_372_036_854_775_807)]
 Time = Annotated[
-    str, Meta(description="ISO 8601 with an offset, as 2026-11-22T10:00:00Z", examples=["2026-11-22T10:00:00Z"])
+    str,
+    Meta(description="ISO 8601 with an offset, as 2026-11-22T10:00:00Z", examples=["2026-11-22T10:00:00Z"]),
 ]
 
 

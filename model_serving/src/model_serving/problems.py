@@ -22,7 +22,13 @@ class Problem(Exception):
     """
 
     def __init__(
-        self, status: HTTPStatus, kind: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any
+        self,
+        status: HTTPStatus,
+        kind: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(detail)
         self.status, self.kind, self.detail = status, kind, detail
@@ -70,6 +76,9 @@ def handle_problems(app: Flask) -> None:
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
         get_logger().exception("A request failed", error=type(error).__name__)
-        return Problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected", "The cause is in the service's log."
-        ).response()
+        return unexpected().response()
+
+
+def unexpected() -> Problem:
+    """A fault of the service, without its cause."""
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "unexpected", "The cause is in the service's log.")

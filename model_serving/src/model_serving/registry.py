@@ -79,9 +79,7 @@ class MlflowHttp:
     def get(self, path: str, params: dict[str, str], *, stream: bool = False) -> requests.Response:
         """A GET; 2xx, 400 and 404 come back, everything else raises."""
         try:
-            reply = self.session.get(
-                self.base + path, params=params, timeout=TIMEOUT_SECONDS, stream=stream
-            )
+            reply = self.session.get(self.base + path, params=params, timeout=TIMEOUT_SECONDS, stream=stream)
         except requests.RequestException as error:
             raise ServiceUnreachable(
                 f"The MLflow server at {self.base} did not answer ({type(error).__name__}). "
@@ -124,8 +122,8 @@ class RestRegistry:
             body = None
         if not isinstance(body, dict):
             raise WrongSettings(
-                f"MLFLOW_TRACKING_URI: expected an MLflow server at {self.http.base}, found something that answers "
-                f"{call} with HTTP {reply.status_code} and no JSON object. Check the address and its path."
+                f"MLFLOW_TRACKING_URI: expected an MLflow server at {self.http.base}, found "
+                f"something that answers {call} with HTTP {reply.status_code} and no JSON object. Check the address and its path."
             )
         # MLflow says 404 for a model and 400 for an alias that is not there, each with one of these codes.
         code = body.get("error_code")

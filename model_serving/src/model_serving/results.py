@@ -5,8 +5,8 @@ The collection `scores` holds two kinds of documents, told apart by `kind`:
     score     _id "OWNER/NAME#NUMBER": the last score of a pull request with title, address and reasons
     delivery  _id "delivery:ID": a webhook delivery that was taken, so that a second one is ignored
 
-Both expire (`expires_at`, a TTL index). Scores are written by one thread from a bounded queue; a MongoDB that is slow or
-away costs nothing but the shared view.
+Both expire (`expires_at`, a TTL index). Scores are written by one thread from a bounded queue; a MongoDB that is slow
+or away costs nothing but the shared view.
 """
 
 from __future__ import annotations

@@ -4,41 +4,27 @@ from __future__ import annotations
 
 import hmac
 import os
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from importlib.metadata import version as installed
 from typing import Any
 
 import msgspec
-import numpy as np
 from flask import Flask, Response, request
 from stage_runtime.exits import ServiceUnreachable, StageError, UnusableInput
 
 from model_serving import bodies, inference_protocol, openapi, webhook
 from model_serving.metrics import Metrics
 from model_serving.model import BrokenModel, ServedModel
+from model_serving.predicting import JSON, LOAD_TEST, PATH, Predict, Recorder, request_id
 from model_serving.problems import Problem
 from model_serving.reloading import Reloader
-from model_serving.results import Results, entry
-from model_serving.service import Batch, Service
+from model_serving.service import Service
 from model_serving.shared_state import SharedState
-from model_serving.traffic import TrafficRecorder
 from model_serving.writeback import WriteBack, target_of
 
-JSON = "application/json"
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
-PURPOSE = "X-Request-Purpose"
-LOAD_TEST = "load-test"
 _encode = msgspec.json.Encoder().encode
-_sane_id = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
-
-
-def request_id() -> str:
-    """The caller's X-Request-ID if it is a plain one, else a new one."""
-    given = request.headers.get("X-Request-ID")
-    return given if given is not None and _sane_id(given) else os.urandom(8).hex()
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -55,35 +41,13 @@ def served(service: Service) -> ServedModel:
     return service.model
 
 
-def record(batch: Batch, metrics: Metrics, traffic: TrafficRecorder | None) -> bool:
-    """Count and record scored pull requests; False for a load test, which is recorded nowhere."""
-    metrics.batch.observe(len(batch.scores))
-    if not batch.scores or request.headers.get(PURPOSE) == LOAD_TEST:
-        return False
-    metrics.scored(batch.scores)
-    if traffic is not None:
-        errors = np.array([score["reconstruction_error"] for score in batch.scores], dtype=np.float32)
-        flags = np.array([score["is_anomaly"] for score in batch.scores], dtype=bool)
-        traffic.record(batch.model.version, batch.model.features, batch.values, errors, flags)
-    return True
-
-
-def add_scoring(
-    flask: Flask, service: Service, metrics: Metrics, results: Results, traffic: TrafficRecorder | None
-) -> None:
+def add_scoring(flask: Flask, predict: Predict) -> None:
     """POST /predict."""
-    settings = service.settings
-    refuse_unknown = settings.unknown_fields == "refuse"
 
-    @flask.post("/predict")
-    def predict() -> Response:
-        items, listed = bodies.pull_requests(
-            bodies.read_json(request), refuse_unknown=refuse_unknown, most=settings.max_items
-        )
-        batch = service.score(items, request_id(), listed=listed)
-        if record(batch, metrics, traffic):
-            results.keep([entry(score, item, "api") for score, item in zip(batch.scores, items, strict=True)])
-        return json_response({"scores": batch.scores} if listed else batch.scores[0])
+    @flask.post(PATH)
+    def scoring() -> Response:
+        status, headers, body = predict(request.environ)
+        return Response(body, status=status, headers=headers)
 
 
 def add_state(
@@ -168,9 +132,7 @@ def _check_token(expected: str) -> None:
         )
 
 
-def add_protocol(
-    flask: Flask, service: Service, metrics: Metrics, traffic: TrafficRecorder | None
-) -> None:
+def add_protocol(flask: Flask, service: Service, recorder: Recorder) -> None:
     """The Open Inference Protocol under /v2."""
     settings = service.settings
 
@@ -214,19 +176,18 @@ def add_protocol(
     @flask.post("/v2/models/<name>/versions/<version>/infer")
     def infer(name: str, version: str | None = None) -> Response:
         named(name, version)
-        asked, rows = inference_protocol.read_request(bodies.read_json(request), settings.max_items)
-        batch = service.score(rows, asked.id or request_id())
-        record(batch, metrics, traffic)
+        asked, rows = inference_protocol.read_request(bodies.read_json(request.environ), settings.max_items)
+        batch = service.score(rows, asked.id or request_id(request.environ))
+        recorder.record(batch, request.environ)
         return json_response(
             inference_protocol.answer(asked, batch.scores, batch.model.name, batch.model.version)
         )
 
 
-def add_webhook(
-    flask: Flask, service: Service, metrics: Metrics, results: Results, writeback: WriteBack | None
-) -> None:
+def add_webhook(flask: Flask, service: Service, recorder: Recorder, writeback: WriteBack | None) -> None:
     """POST /webhooks/github."""
     secret = service.settings.github_webhook_secret.get_secret_value()
+    metrics, results = recorder.metrics, recorder.results
 
     @flask.post("/webhooks/github")
     def github() -> Response:
@@ -234,7 +195,7 @@ def add_webhook(
             metrics.webhooks.labels("refused").inc()
             raise Problem(HTTPStatus.FORBIDDEN, "switched-off", "GITHUB_WEBHOOK_SECRET is not set")
         try:
-            body = bodies.read_json(request)
+            body = bodies.read_json(request.environ)
             webhook.check_signature(body, request.headers.get("X-Hub-Signature-256"), secret)
             delivery, pull, why = webhook.read_event(request, body)
         except Problem:
@@ -243,27 +204,22 @@ def add_webhook(
         if pull is None:
             metrics.webhooks.labels("ignored").inc()
             return json_response({"delivery": delivery, "result": "ignored", "why": why})
-        load_test = request.headers.get(PURPOSE) == LOAD_TEST
+        load_test = request.environ.get("HTTP_X_REQUEST_PURPOSE") == LOAD_TEST
         if not load_test and not results.claim(delivery):
             metrics.webhooks.labels("duplicate").inc()
             return json_response({"delivery": delivery, "result": "duplicate"})
         try:
-            score = _score_delivery(service, pull, delivery)
+            batch = service.score([pull], delivery, listed=False)
         except Exception:
             metrics.webhooks.labels("refused").inc()
             if not load_test:
                 results.release(delivery)
             raise
-        if not load_test:
+        score = batch.scores[0]
+        if recorder.record(batch, request.environ):
             metrics.webhooks.labels("scored").inc()
-            metrics.scored([score])
-            results.keep([entry(score, pull, "webhook")])
+            recorder.keep(batch, [pull], "webhook")
             target = target_of(pull, score["repo_name"], score["number"])
             if writeback is not None and target is not None:
                 writeback.put(target, score)
         return json_response({"delivery": delivery, "result": "scored", "score": score})
-
-
-def _score_delivery(service: Service, pull: Mapping[str, Any], delivery: str) -> dict[str, Any]:
-    pulls: Sequence[Mapping[str, Any]] = [pull]
-    return service.score(pulls, delivery, listed=False).scores[0]

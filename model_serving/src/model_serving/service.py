@@ -52,10 +52,14 @@ class Service:
         model = self.model
         if model is None:
             raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", self.why_not_ready(), headers={"Retry-After": "1"}
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "not-ready",
+                self.why_not_ready(),
+                headers={"Retry-After": "1"},
             )
         documents = [
-            self._document(model, payload, index if listed else None) for index, payload in enumerate(payloads)
+            self._document(model, payload, index if listed else None)
+            for index, payload in enumerate(payloads)
         ]
         if not documents:
             return Batch(model, documents, None, [])

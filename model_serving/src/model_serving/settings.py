@@ -53,7 +53,8 @@ class Settings(StageSettings):
         default=None, description="folder for downloaded models; default: in the user's cache or /tmp"
     )
     state_dir: Path | None = Field(
-        default=None, description="folder that the workers share (metrics, wanted version); default: a temporary one"
+        default=None,
+        description="folder that the workers share (metrics, wanted version); default: a temporary one",
     )
     reload_poll_seconds: float = Field(
         default=30.0, ge=0, description="how often the alias is looked up; 0 is never"

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from stage_runtime.exits import WrongSettings
@@ -85,10 +85,14 @@ def open_store(root: str, bucket: str, access: S3Access) -> Store:
     if scheme == "file":
         return FolderStore(Path(rest))
     if scheme not in {"s3", "s3a"}:
-        raise WrongSettings(f"DATA_ROOT: expected a folder or s3a://bucket/prefix, found the scheme {scheme!r}.")
+        raise WrongSettings(
+            f"DATA_ROOT: expected a folder or s3a://bucket/prefix, found the scheme {scheme!r}."
+        )
     named, _, prefix = rest.partition("/")
     if not (named or bucket):
-        raise WrongSettings("DATA_ROOT: expected a bucket in s3a://bucket/prefix or in DO_SPACES_BUCKET, found none.")
+        raise WrongSettings(
+            "DATA_ROOT: expected a bucket in s3a://bucket/prefix or in DO_SPACES_BUCKET, found none."
+        )
     return S3Store(named or bucket, prefix.rstrip("/") + "/" if prefix.strip("/") else "", access)
 
 
@@ -114,7 +118,12 @@ class TrafficRecorder:
         self._thread.start()
 
     def record(
-        self, model_version: str, features: Sequence[str], values: np.ndarray, errors: np.ndarray, flags: np.ndarray
+        self,
+        model_version: str,
+        features: Sequence[str],
+        values: np.ndarray,
+        errors: np.ndarray,
+        flags: np.ndarray,
     ) -> None:
         """Take a request's rows, or a sample of them. Never waits for the store and never raises."""
         n = len(values)
@@ -169,7 +178,9 @@ class TrafficRecorder:
                 self.store.put(path, parquet(parts))
             except Exception as error:
                 self.metrics.traffic.labels("failed").inc(n)
-                get_logger().warning("Traffic could not be written, it waits", rows=n, error=type(error).__name__)
+                get_logger().warning(
+                    "Traffic could not be written, it waits", rows=n, error=type(error).__name__
+                )
                 return False
             self.metrics.traffic.labels("written").inc(n)
             done = {id(rows) for rows in parts}
@@ -182,13 +193,13 @@ class TrafficRecorder:
 def parquet(parts: Sequence[Rows]) -> bytes:
     """One Parquet file of parts that share a model version."""
     # Imported here: only a service that records needs it.
-    from arro3.core import Array, DataType, Table  # type: ignore[import-untyped]
-    from arro3.io import write_parquet  # type: ignore[import-untyped]
+    from arro3.core import Array, DataType, Table
+    from arro3.io import write_parquet
 
     lengths = [len(rows.errors) for rows in parts]
     milliseconds = np.repeat(np.array([round(rows.scored_at * 1000) for rows in parts], np.int64), lengths)
     values = np.concatenate([rows.values for rows in parts]).astype(np.float32)
-    columns = {
+    columns: dict[str, Any] = {
         "scored_at": Array.from_numpy(milliseconds).cast(DataType.timestamp("ms", tz="UTC")),
         "model_version": Array([parts[0].model_version] * sum(lengths), DataType.string()),
     }

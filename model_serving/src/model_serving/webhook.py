@@ -51,7 +51,8 @@ def read_event(request: Request, body: bytes) -> tuple[str, Any | None, str]:
         raise Problem(
             HTTPStatus.BAD_REQUEST,
             "delivery",
-            "X-GitHub-Delivery: expected the delivery's id, found " + ("another value" if delivery else "none"),
+            "X-GitHub-Delivery: expected the delivery's id, found "
+            + ("another value" if delivery else "none"),
             field="X-GitHub-Delivery",
         )
     if event != "pull_request":

@@ -367,7 +367,9 @@ class EventWorker(Worker):  # type: ignore[misc]
             if waited > self.request_limit:
                 self._refuse(
                     connection,
-                    Refused(HTTPStatus.REQUEST_TIMEOUT, f"the request took longer than {self.request_limit:g} s"),
+                    Refused(
+                        HTTPStatus.REQUEST_TIMEOUT, f"the request took longer than {self.request_limit:g} s"
+                    ),
                 )
             else:
                 self._watch(connection)  # goes on reading if it was paused and there is room again

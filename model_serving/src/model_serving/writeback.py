@@ -82,7 +82,9 @@ def plain(text: str) -> str:
     one_line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     escaped = re.sub(r"([\\`*_{}\[\]()#+.!|~>-])", r"\\\1", one_line)
     # A word joiner keeps GitHub from reading a mention or a reference to an issue.
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u2060").replace("://", ":\u2060//")
+    return (
+        escaped.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u2060").replace("://", ":\u2060//")
+    )
 
 
 class WriteBack:
