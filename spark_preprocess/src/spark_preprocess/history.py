@@ -1,0 +1,139 @@
+"""What was known of author and repository when each pull request was opened, by windows.
+
+Everything is partitioned finely enough that a repository with half of all rows is no single task:
+author counts by (repository, author), norms by histograms that are first added up by (repository,
+month). Integers throughout, so neither order nor partitioning of the input changes a value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pr_features.history import DAY_SECONDS
+from pr_features.norms import QUANTITIES, norms_from_histograms
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as f
+
+from .arrow_map import map_in_arrow
+
+# The two flags of facts.FLAGS that only the author's history tells: the column that must be 0.
+_FLAGS_OF_HISTORY = {"newcomer": "author_opened", "unmerged_author": "author_merged"}
+_NORMS = "repo_name string, month int, before array<double>, after array<double>"
+_ARROW_NORMS = pa.schema(
+    [
+        ("repo_name", pa.string()),
+        ("month", pa.int32()),
+        ("before", pa.list_(pa.float64())),
+        ("after", pa.list_(pa.float64())),
+    ]
+)
+
+
+def with_author_history(pulls: DataFrame) -> DataFrame:
+    """pulls with author_opened, author_merged, author_day, and these facts' flags put into ``bins``.
+
+    pulls: pr_id, repo_name, author, created, merged, bins, ... Counts are as of just before ``created``:
+    nothing of the very same second counts. An author whom GitHub no longer knows counts as a stranger.
+    """
+    counts = ("author_opened", "author_merged", "author_day")
+    joined = pulls.join(_author_counts(pulls), "pr_id", "left").fillna(0, subset=list(counts))
+    return joined.withColumn("bins", f.transform("bins", _filled))
+
+
+def _author_counts(pulls: DataFrame) -> DataFrame:
+    """pr_id, author_opened, author_merged, author_day of pull requests with an author."""
+    known = pulls.where("author IS NOT NULL")
+    opened = known.select("repo_name", "author", "pr_id", f.col("created").alias("at"))
+    merged = known.where("merged IS NOT NULL").select(
+        "repo_name", "author", f.lit(None).cast("long").alias("pr_id"), f.col("merged").alias("at")
+    )
+    is_opening = f.col("pr_id").isNotNull()
+    by_time = Window.partitionBy("repo_name", "author").orderBy("at")
+    before = by_time.rangeBetween(Window.unboundedPreceding, -1)
+    # Frames that start at the beginning are counted on; one that slides would be counted anew for each
+    # row, and an author can open half a million pull requests in a day.
+    day_ago = by_time.rangeBetween(Window.unboundedPreceding, -DAY_SECONDS - 1)
+    return (
+        opened.unionByName(merged)
+        .withColumn("author_opened", f.count(f.when(is_opening, 1)).over(before).cast("int"))
+        .withColumn("author_merged", f.count(f.when(~is_opening, 1)).over(before).cast("int"))
+        .withColumn("earlier_days", f.count(f.when(is_opening, 1)).over(day_ago).cast("int"))
+        .where(is_opening)
+        .select(
+            "pr_id",
+            "author_opened",
+            "author_merged",
+            (f.col("author_opened") - f.col("earlier_days")).alias("author_day"),
+        )
+    )
+
+
+def _filled(value: Column, position: Column) -> Column:
+    """A bin, or for a flag of history 1 where its count is 0 and 0 otherwise."""
+    filled = value
+    for name, count in _FLAGS_OF_HISTORY.items():
+        flag = (f.col(count) == 0).cast("int")
+        filled = f.when(position == QUANTITIES.index(name), flag).otherwise(filled)
+    return filled
+
+
+def bin_counts(pulls: DataFrame, *keys: str) -> DataFrame:
+    """keys, quantity (its index), bin, count: the histograms of the norms' quantities."""
+    return (
+        pulls.select(*keys, f.posexplode("bins").alias("quantity", "bin"))
+        .where("bin IS NOT NULL")
+        .groupBy(*keys, "quantity", "bin")
+        .agg(f.count(f.lit(1)).alias("count"))
+    )
+
+
+def monthly_norms(pulls: DataFrame) -> DataFrame:
+    """repo_name, month, before, after: norms as of the start and the end of each month with pull requests.
+
+    pulls: repo_name, month, bins. ``before`` is null in a repository's first month.
+    """
+    months = (
+        bin_counts(pulls, "repo_name", "month")
+        .groupBy("repo_name", "month")
+        .agg(f.collect_list(f.struct("quantity", "bin", "count")).alias("cells"))
+    )
+    ordered = months.repartition("repo_name").sortWithinPartitions("repo_name", "month")
+    return map_in_arrow(ordered, _add_up, _NORMS)
+
+
+def author_state(pulls: DataFrame) -> DataFrame:
+    """repo_name, author_key, opened, merged: sorted seconds, for looking up by time when serving."""
+    return (
+        pulls.where("author IS NOT NULL")
+        .groupBy("repo_name", f.col("author").alias("author_key"))
+        .agg(
+            f.array_sort(f.collect_list("created")).alias("opened"),
+            f.array_sort(f.collect_list("merged")).alias("merged"),
+        )
+    )
+
+
+def repository_state(norms: DataFrame) -> DataFrame:
+    """repo_name, month, norms: what is usual from the start of ``month`` on."""
+    return norms.select("repo_name", (f.col("month") + 1).alias("month"), f.col("after").alias("norms"))
+
+
+def _add_up(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Running histograms of one repository after the other; its months come in order."""
+    repo_name: str | None = None
+    histograms: list[Counter[int]] = []
+    norms: tuple[float, ...] | None = None
+    for batch in batches:
+        rows = []
+        for month in batch.to_pylist():
+            if month["repo_name"] != repo_name:
+                repo_name, norms = month["repo_name"], None
+                histograms = [Counter() for _ in QUANTITIES]
+            before = norms
+            for cell in month["cells"]:
+                histograms[cell["quantity"]][cell["bin"]] += cell["count"]
+            norms = norms_from_histograms(histograms)
+            rows.append({"repo_name": repo_name, "month": month["month"], "before": before, "after": norms})
+        yield pa.RecordBatch.from_pylist(rows, schema=_ARROW_NORMS)

@@ -1,0 +1,233 @@
+"""From the collection to a published run, step by step. The only place that knows all steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pr_features.preprocessor import Preprocessor
+from pr_features.profile import CorpusProfile
+from pr_features.registry import NAMES
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as f
+from stage_runtime.exits import ServiceUnreachable, UnusableInput
+from stage_runtime.logs import get_logger
+
+from . import __version__, history
+from .arrow_map import map_in_arrow
+from .checking import CHECKED, check_batches
+from .feature_rows import COLUMNS, SCHEMA, feature_rows, in_order, order_key
+from .frequencies import document_frequencies
+from .mongodb import probe, read_raw
+from .publication import NotPublished, RunFolder, schema_hash
+from .settings import Settings
+from .split import LATER, TRAIN, with_split
+from .statistics import Statistics, check_ranges, statistics
+
+_NARROW = ("pr_id", "repo_name", "author", "created", "merged", "month", "bins")
+_EARLIER_STAYS = "pr_id: expected one document a pull request, found an older copy of another document"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the documents; documents = rows + rejected."""
+
+    documents: int
+    rows: int
+    rejected: int
+    train: int = 0
+    later: int = 0
+    repositories: int = 0
+    authors: int = 0
+    evaluation_documents: int = 0
+
+
+def run(spark: SparkSession, settings: Settings, folder: RunFolder) -> dict[str, Any]:
+    """Make the run and publish it; the manifest. Raises StageError of the kind that fits."""
+    source = probe(spark, settings)
+    partitions = max(1, -(-source.documents // settings.rows_per_partition))
+    spark.conf.set("spark.sql.shuffle.partitions", str(max(partitions, 4)))
+    folder.clear()
+
+    with _step("read", documents=source.documents, partitioner=source.partitioner):
+        checked = _kept(_checked(read_raw(spark, settings, source), partitions))
+        checked, counts = _one_each(checked)
+    _judge(counts, source.documents, settings)
+    if counts.rejected:
+        with _step("rejected", documents=counts.rejected):
+            folder.write_lines(_rejected(checked), "rejected")
+
+    pulls = checked.where("reason IS NULL")
+    with _step("history"):
+        known = _kept(history.with_author_history(with_split(pulls.select(*_NARROW))))
+        state = history.author_state(pulls.select(*_NARROW))
+        folder.write_parquet(_few_files(state, counts.rows), "history/authors")
+        norms = _kept(history.monthly_norms(known))
+        folder.write_parquet(_few_files(history.repository_state(norms), counts.rows), "history/repositories")
+    documents = _with_history(pulls, known, norms, partitions)
+
+    with _step("frequencies"):
+        train = documents.where(f.col("split") == TRAIN)
+        trained_on = known.where(f.col("split") == TRAIN).count()
+        profile = CorpusProfile.build(trained_on, document_frequencies(train))
+    with _step("features", terms=len(profile.terms)):
+        folder.write_parquet(in_order(feature_rows(documents, profile), partitions), "features")
+    with _step("evaluation"):
+        kept = _evaluation(pulls, known, settings.evaluation_documents)
+        folder.write_one_file(kept, "evaluation/documents.jsonl.gz")
+
+    with _step("statistics"):
+        written = spark.read.schema(SCHEMA).parquet(folder.storage.at("features"))
+        found = statistics(written)
+        counts = _counted(counts, known, found, settings)
+        check_ranges(found)
+        preprocessor = Preprocessor(profile, found.mean, found.std, found.missing)
+        folder.storage.write_json("preprocessor.json", preprocessor.to_json())
+    with _step("publish"):
+        return folder.publish(
+            {
+                "code_version": settings.code_version or __version__,
+                "counts": counts.__dict__,
+                "source": {
+                    "database": settings.mongo_db,
+                    "collection": settings.mongo_collection,
+                    "watermark": _watermark(pulls),
+                },
+                "columns": COLUMNS,
+                "schema_hash": schema_hash(COLUMNS),
+                "preprocessor_hash": preprocessor.hash,
+                "files": folder.files(),
+            }
+        )
+
+
+def _checked(raw: DataFrame, partitions: int) -> DataFrame:
+    """Rows of CHECKED, those of one pull request in one partition, where later joins look for them."""
+    return map_in_arrow(raw, check_batches, CHECKED).repartition(partitions, "pr_id")
+
+
+def _kept(frame: DataFrame) -> DataFrame:
+    """Computed once, on the executors' disks. What is lost with an executor fails the job: computing it
+    again would read a collection that has moved on.
+    """
+    return frame.localCheckpoint(eager=True, storageLevel=StorageLevel.DISK_ONLY)
+
+
+def _one_each(checked: DataFrame) -> tuple[DataFrame, Counts]:
+    """Of several documents of one pull request (collections of before the contract) the newest stays."""
+    totals = checked.agg(
+        f.count(f.lit(1)).alias("documents"),
+        f.count("reason").alias("rejected"),
+        f.count_distinct("pr_id").alias("pulls"),
+    ).first()
+    assert totals is not None
+    if totals["documents"] - totals["rejected"] != totals["pulls"]:
+        newest_first = Window.partitionBy("pr_id").orderBy(
+            f.col("updated_at").desc_nulls_last(), f.col("fetched_at").desc_nulls_last(), f.desc("document")
+        )
+        older = (f.row_number().over(newest_first) > 1) & f.col("reason").isNull()
+        checked = _kept(
+            checked.withColumn("older", older)
+            .withColumn("reason", f.when(f.col("older"), _EARLIER_STAYS).otherwise(f.col("reason")))
+            .withColumn("raw", f.when(f.col("older"), f.col("document")).otherwise(f.col("raw")))
+            .drop("older")
+        )
+    rows = totals["pulls"]
+    return checked, Counts(totals["documents"], rows, totals["documents"] - rows)
+
+
+def _judge(counts: Counts, expected: int, settings: Settings) -> None:
+    if counts.documents < expected:
+        raise ServiceUnreachable(
+            f"Expected the {expected} documents that MongoDB counted, read {counts.documents}: documents were "
+            "deleted meanwhile, or MONGO_PARTITIONER cuts this collection wrongly. Run again, or set "
+            "MONGO_PARTITIONER=single."
+        )
+    share = counts.rejected / counts.documents
+    if counts.rows == 0 or share > settings.max_rejected_share:
+        raise UnusableInput(
+            f"{counts.rejected} of {counts.documents} documents of {settings.mongo_db}."
+            f"{settings.mongo_collection} are unusable, expected a share of at most "
+            f"{settings.max_rejected_share:g} (MAX_REJECTED_SHARE), found {share:.3g}. The reasons are logged "
+            "above; correct the documents, or fetch them again."
+        )
+
+
+def _rejected(checked: DataFrame) -> DataFrame:
+    """Lines of {reason, document}: document is the extended JSON that was read, as text."""
+    bad = checked.where("reason IS NOT NULL")
+    lines = bad.select(f.to_json(f.struct("reason", f.col("raw").alias("document"))).alias("value"))
+    return lines.repartitionByRange(1, "value").sortWithinPartitions("value")
+
+
+def _with_history(pulls: DataFrame, known: DataFrame, norms: DataFrame, partitions: int) -> DataFrame:
+    before = norms.select("repo_name", "month", f.col("before").alias("norms"))
+    facts = known.join(before, ["repo_name", "month"], "left").select(
+        "pr_id", "split", "author_opened", "author_merged", "author_day", "norms"
+    )
+    # The documents lie where their pr_id belongs already; only the narrow side moves.
+    return pulls.join(facts.repartition(partitions, "pr_id").hint("shuffle_hash"), "pr_id", "inner")
+
+
+def _few_files(rows: DataFrame, count: int) -> DataFrame:
+    return rows.coalesce(max(1, count // 250_000))
+
+
+def _evaluation(pulls: DataFrame, known: DataFrame, wanted: int) -> DataFrame:
+    """Lines of JSON: the first ``wanted`` documents of split later in the feature table's order."""
+    chosen = known.where(f.col("split") == LATER).select("pr_id", order_key().alias("place"))
+    chosen = chosen.orderBy("place", "pr_id").limit(wanted)
+    found = pulls.select("pr_id", "document").join(f.broadcast(chosen), "pr_id")
+    lines = found.repartitionByRange(1, "place").sortWithinPartitions("place", "pr_id")
+    return lines.select(f.col("document").alias("value"))
+
+
+def _counted(counts: Counts, known: DataFrame, found: Statistics, settings: Settings) -> Counts:
+    """Counts of the rows that were written, held against those that were read."""
+    if found.rows != counts.rows:
+        raise NotPublished(
+            f"Expected {counts.rows} feature rows, found {found.rows} written. Nothing was published; run again."
+        )
+    totals = known.agg(
+        f.count_distinct("repo_name").alias("repositories"),
+        f.count_distinct("repo_name", "author").alias("authors"),
+    ).first()
+    assert totals is not None
+    later = found.rows - found.train_rows
+    return Counts(
+        counts.documents,
+        counts.rows,
+        counts.rejected,
+        found.train_rows,
+        later,
+        totals["repositories"],
+        totals["authors"],
+        min(later, settings.evaluation_documents),
+    )
+
+
+def _watermark(pulls: DataFrame) -> dict[str, str | None]:
+    """The newest change and the newest fetch among the documents that were read."""
+    iso = "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"
+    newest = pulls.agg(
+        *(
+            f.date_format(f.timestamp_millis(f.max(name)), iso).alias(name)
+            for name in ("updated_at", "fetched_at")
+        )
+    ).first()
+    assert newest is not None
+    return {"updated_at": newest["updated_at"], "fetched_at": newest["fetched_at"]}
+
+
+@contextmanager
+def _step(name: str, **values: object) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    get_logger().info(name, seconds=round(time.monotonic() - start, 1), **values)
+
+
