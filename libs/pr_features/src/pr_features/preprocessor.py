@@ -85,12 +85,11 @@ class Preprocessor:
         """SHA-256 of the canonical JSON of names and fitted state."""
         return hashlib.sha256(_canonical(self._content()).encode()).hexdigest()
 
-    def rows_matrix(self, rows: Sequence[Row]) -> np.ndarray:
-        """Rows to network input [n, len(columns)] float32."""
-        lengths = [len(row.text_indices) for row in rows]
+    def rows_matrix(self, rows: Sequence[Row], values: np.ndarray | None = None) -> np.ndarray:
+        """Rows to network input [n, len(columns)] float32; values: their values [n, len(FEATURES)], if at hand."""
         return self.matrix(
-            np.stack([row.values for row in rows]),
-            np.repeat(np.arange(len(rows)), lengths),
+            np.array([row.values for row in rows]) if values is None else values,
+            np.array([index for index, row in enumerate(rows) for _ in row.text_indices], dtype=np.int64),
             np.array([index for row in rows for index in row.text_indices], dtype=np.int64),
             np.array([value for row in rows for value in row.text_values], dtype=np.float32),
         )
@@ -105,14 +104,21 @@ class Preprocessor:
         """
         n, d = values.shape
         first_text = d + len(_MISSING)
+        # In place and squashed once: for a single row each of these calls costs more than its numbers.
         matrix = np.zeros((n, len(self.columns)), dtype=np.float32)
         missing = np.isnan(values)
-        scaled = (values - self._mean) / self._scale
+        scaled = matrix[:, :d]
+        np.subtract(values, self._mean, out=scaled)
+        scaled /= self._scale
         # Never seen in training: nothing is known of what is usual, so it says nothing.
         scaled[missing | self._never_seen] = 0.0
-        matrix[:, :d] = squashed(np.where(_HIGH & (scaled < 0), HARMLESS_SIDE * scaled, scaled))
-        matrix[:, d:first_text] = squashed((missing[:, _MISSING] - self._missing_mean) / self._missing_scale)
-        matrix[text_rows, first_text + text_indices] = text_values
+        np.multiply(scaled, np.float32(HARMLESS_SIDE), out=scaled, where=_HIGH & (scaled < 0))
+        indicators = matrix[:, d:first_text]
+        np.subtract(missing[:, _MISSING], self._missing_mean, out=indicators)
+        indicators /= self._missing_scale
+        matrix[:, :first_text] = squashed(matrix[:, :first_text])
+        if len(text_rows):
+            matrix[text_rows, first_text + text_indices] = text_values
         return matrix
 
     def to_json(self) -> dict[str, Any]:
@@ -173,6 +179,8 @@ class Preprocessor:
 def squashed(scaled: np.ndarray) -> np.ndarray:
     """Linear up to LINEAR_UP_TO standard deviations, logarithmic beyond, with the sign kept."""
     size = np.abs(scaled)
+    if not size.size or size.max() <= LINEAR_UP_TO:
+        return scaled
     beyond = np.maximum(size - np.float32(LINEAR_UP_TO), 0)
     return np.asarray(np.sign(scaled) * (np.minimum(size, np.float32(LINEAR_UP_TO)) + np.log1p(beyond)))
 

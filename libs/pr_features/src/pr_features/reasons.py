@@ -11,12 +11,11 @@ import numpy as np
 from .norms import norm_of
 from .observation import LEAST_SPREAD
 from .preprocessor import Preprocessor
-from .registry import FEATURES, NAMES, Feature, Show
+from .registry import FEATURES, TEXT_BLOCK, Feature, Show
 
 REASONS = 3
 # Below this share of the error a feature explains nothing.
 LEAST_SHARE = 0.02
-_POSITION = {name: index for index, name in enumerate(NAMES)}
 
 
 def reasons(
@@ -27,47 +26,80 @@ def reasons(
     preprocessor: Preprocessor,
     usual: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """The REASONS features that explain most of the error, largest first.
+    """The REASONS features that explain most of one row's error, largest first.
 
     values: [len(FEATURES)] the row; contributions: [len(columns)] each column's part of the error;
-    usual: {feature: median over the training rows}. A feature and its missing indicator count together,
-    the text columns count as one.
+    usual: {feature: median over the training rows}.
     """
-    total = float(contributions.sum())
-    if not total > 0 or not math.isfinite(total):
-        return []
-    feature_of_column = np.array(preprocessor.feature_of_column)
-    of_features = feature_of_column >= 0
-    shares = np.bincount(feature_of_column[of_features], contributions[of_features], len(FEATURES)) / total
-    found = [
-        _reason(FEATURES[index], float(shares[index]), repo_name, values, norms, usual)
-        for index in np.argsort(-shares, kind="stable")[:REASONS]
-        if shares[index] >= LEAST_SHARE
+    return batch_reasons([repo_name], values[None], [norms], contributions[None], preprocessor, usual)[0]
+
+
+def batch_reasons(
+    repo_names: Sequence[str],
+    values: np.ndarray,
+    norms: Sequence[Sequence[float]],
+    contributions: np.ndarray,
+    preprocessor: Preprocessor,
+    usual: Mapping[str, float],
+) -> list[list[dict[str, Any]]]:
+    """The same for n rows: values [n, len(FEATURES)], contributions [n, len(columns)].
+
+    A feature and its missing indicator count together, the text columns count as one. A row whose error is
+    0 or not finite has no reasons.
+    """
+    parts = contributions.astype(np.float64)
+    totals = parts.sum(axis=1)
+    first_text = len(preprocessor.columns) - len(preprocessor.profile.columns)
+    shares = parts[:, : len(FEATURES)]
+    # No feature has two indicators, so that a plain indexed addition is right.
+    shares[:, preprocessor.feature_of_column[len(FEATURES) : first_text]] += parts[
+        :, len(FEATURES) : first_text
     ]
-    wording = contributions[~of_features]
-    if wording.size and (share := float(wording.sum()) / total) >= LEAST_SHARE:
-        terms = [preprocessor.profile.columns[index] for index in np.argsort(-wording, kind="stable")[:3]]
-        found.append(
-            {
-                "feature": "text",
-                "share": round(share, 4),
-                "value": ", ".join(terms),
-                "usual": None,
-                "text": f"unusual wording around: {', '.join(terms)}",
-            }
-        )
-    return sorted(found, key=lambda reason: -reason["share"])[:REASONS]
+    wording = parts[:, first_text:]
+    largest = (-shares).argsort(axis=1, kind="stable")[:, :REASONS]
+    of_wording = wording.sum(axis=1).tolist()
+    found: list[list[dict[str, Any]]] = []
+    for row, total in enumerate(totals.tolist()):
+        if not (total > 0 and math.isfinite(total)):
+            found.append([])
+            continue
+        named = [
+            _reason(FEATURES[index], share, repo_names[row], float(values[row, index]), norms[row], usual)
+            for index in largest[row].tolist()
+            if (share := float(shares[row, index]) / total) >= LEAST_SHARE
+        ]
+        if (share := of_wording[row] / total) >= LEAST_SHARE:
+            named.append(_wording(wording[row], share, preprocessor))
+            named.sort(key=_by_share)
+        found.append(named[:REASONS])
+    return found
+
+
+def _by_share(reason: Mapping[str, Any]) -> float:
+    return -float(reason["share"])
+
+
+def _wording(contributions: np.ndarray, share: float, preprocessor: Preprocessor) -> dict[str, Any]:
+    """The reason for all text columns, contributions [text columns], together."""
+    order = np.argsort(-contributions, kind="stable")[:3].tolist()
+    terms = ", ".join([preprocessor.profile.columns[index] for index in order])
+    return {
+        "feature": TEXT_BLOCK,
+        "share": round(share, 4),
+        "value": terms,
+        "usual": None,
+        "text": f"unusual wording around: {terms}",
+    }
 
 
 def _reason(
     feature: Feature,
     share: float,
     repo_name: str,
-    values: np.ndarray,
+    value: float,
     norms: Sequence[float],
     usual: Mapping[str, float],
 ) -> dict[str, Any]:
-    value = float(values[_POSITION[feature.name]])
     scope = "in all repositories"
     expected: str | None
     if feature.norm is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from zipfile import BadZipFile
@@ -18,7 +19,7 @@ import numpy as np
 from . import documents as pull_requests
 from .history import History, HistoryState
 from .preprocessor import Preprocessor
-from .reasons import reasons
+from .reasons import batch_reasons
 from .rows import row
 
 T = TypeVar("T")
@@ -97,8 +98,9 @@ class Scorer:
         rows = [
             row(document, history, profile) for document, history in zip(documents, histories, strict=True)
         ]
-        errors, contributions = self.run_network(self.preprocessor.rows_matrix(rows))
-        return Scored(documents, histories, np.stack([r.values for r in rows]), errors, contributions)
+        values = np.array([r.values for r in rows])
+        errors, contributions = self.run_network(self.preprocessor.rows_matrix(rows, values))
+        return Scored(documents, histories, values, errors, contributions)
 
     def score(
         self,
@@ -110,8 +112,14 @@ class Scorer:
 
     def describe(self, scored: Scored) -> list[dict[str, Any]]:
         """The score objects of a batch."""
-        ranks = np.interp(
-            scored.reconstruction_error, self.error_quantiles, np.linspace(0, 1, len(self.error_quantiles))
+        ranks = np.interp(scored.reconstruction_error, self.error_quantiles, self._ranks)
+        reasons = batch_reasons(
+            [document["repo_name"] for document in scored.documents],
+            scored.values,
+            [history.norms for history in scored.histories],
+            scored.contributions,
+            self.preprocessor,
+            self.usual,
         )
         return [
             {
@@ -121,20 +129,16 @@ class Scorer:
                 "threshold": self.threshold,
                 "is_anomaly": bool(error > self.threshold),
                 "anomaly_score": round(float(rank), 6),
-                "reasons": reasons(
-                    document["repo_name"], values, history.norms, parts, self.preprocessor, self.usual
-                ),
+                "reasons": why,
             }
-            for document, history, values, error, parts, rank in zip(
-                scored.documents,
-                scored.histories,
-                scored.values,
-                scored.reconstruction_error.tolist(),
-                scored.contributions,
-                ranks.tolist(),
-                strict=True,
+            for document, error, rank, why in zip(
+                scored.documents, scored.reconstruction_error.tolist(), ranks.tolist(), reasons, strict=True
             )
         ]
+
+    @cached_property
+    def _ranks(self) -> np.ndarray:
+        return np.linspace(0, 1, len(self.error_quantiles))
 
     def prove_golden(self) -> float:
         """Score the golden request; returns the error, raises BrokenModel where it is not the stored one."""
