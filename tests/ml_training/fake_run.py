@@ -140,7 +140,7 @@ def publish_manifest(
     run_id: str,
     rows: int,
     change: Callable[[dict[str, Any]], None] | None = None,
-    finished_at: str = "2026-01-01T00:00:00Z",
+    published_at: str = "2026-01-01T00:00:00Z",
 ) -> None:
     """Write ``manifest.json`` over everything that lies in the folder."""
     entries = [
@@ -155,7 +155,7 @@ def publish_manifest(
     manifest = {
         "schema_version": 1,
         "run_id": run_id,
-        "finished_at": finished_at,
+        "published_at": published_at,
         "counts": {"in": rows, "out": rows, "rejected": 0},
         "files": entries,
     }

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import shutil
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 from pr_features.documents import from_rest
 from pr_features.history import HistoryState
 from pr_features.scoring import Scorer
+from stage_runtime.exits import UnusableInput
 
 from ml_training.export import OnnxNetwork
 from ml_training.runs import Run
@@ -106,14 +108,6 @@ def write_golden(
     return error
 
 
-def load_model(folder: Path) -> LoadedModel:
-    """Load a model folder with its own feature code and prove its golden request.
-
-    Raises the feature code's BrokenModel (a ValueError) or OSError where it does not load.
-    """
-    return LoadedModel(folder)
-
-
 class LoadedModel:
     """A registered model in use, with the feature code that it brought.
 
@@ -121,18 +115,36 @@ class LoadedModel:
     """
 
     def __init__(self, folder: Path) -> None:
-        package = load_features(folder / "code" / "pr_features")
-        self.documents = importlib.import_module(f"{package.__name__}.documents")
-        scoring = importlib.import_module(f"{package.__name__}.scoring")
-        artifacts = folder / "artifacts"
-        self.network = OnnxNetwork(artifacts / "network.onnx")
-        self.scorer = scoring.Scorer.load(artifacts, self.network)
-        self.scorer.prove_golden()
+        """Raises UnusableInput where it does not load or its golden request scores differently."""
+        try:
+            package = load_features(folder / "code" / "pr_features")
+            self.documents = importlib.import_module(f"{package.__name__}.documents")
+            scoring = importlib.import_module(f"{package.__name__}.scoring")
+            artifacts = folder / "artifacts"
+            self.network = OnnxNetwork(artifacts / "network.onnx")
+            self.scorer = scoring.Scorer.load(artifacts, self.network)
+            self.scorer.prove_golden()
+        except Exception as error:  # code of another version may fail in any way
+            raise UnusableInput(
+                f"model in {folder}: expected one that loads and proves its golden request, "
+                f"found {type(error).__name__}: {error}. Train again."
+            ) from error
 
-    def errors(self, documents: Sequence[Any]) -> np.ndarray:
-        """Reconstruction errors [n] of documents in contract form."""
+    def matrix(self, documents: Sequence[Any]) -> np.ndarray:
+        """Network input [n, D] of documents in contract form, as this model's features make it."""
+        kept: list[np.ndarray] = []
+
+        def keep(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            kept.append(rows)
+            return np.zeros(len(rows), dtype=np.float32), np.zeros_like(rows)
+
         checked = [self.documents.check(document, require_id=False) for document in documents]
-        return np.asarray(self.scorer.run(checked).reconstruction_error)
+        dataclasses.replace(self.scorer, run_network=keep).run(checked)
+        return kept[0]
+
+    def errors(self, matrix: np.ndarray) -> np.ndarray:
+        """Reconstruction errors [n] of rows of ``matrix``."""
+        return self.network(matrix)[0]
 
 
 def _rows(files: Sequence[Path], columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:

@@ -89,7 +89,7 @@ class Autoencoder(nn.Module):
                 f"feature weights: expected shape ({architecture.n_features},), found {weights.shape}"
             )
         self.architecture = architecture
-        self.register_buffer("weights", torch.as_tensor(weights, dtype=torch.float32))
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
         self.register_buffer("centre", torch.zeros(architecture.n_features))
         self.register_buffer("half_width", torch.ones(architecture.n_features))
         self.kernels = nn.ParameterList()

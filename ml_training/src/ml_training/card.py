@@ -28,7 +28,7 @@ def make_card(
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": {
             "preprocess_run_id": run_id,
-            "finished_at": manifest.get("finished_at"),
+            "published_at": manifest.get("published_at"),
             "rows": dict(rows),
             "data_hash": data_hash,
             "preprocessor_hash": preprocessor_hash,

@@ -79,7 +79,7 @@ def choose_run(root: Root, run_id: str | None) -> tuple[str, dict[str, Any]]:
             f"{root.shown}/{RUNS}: expected a published preprocess run, found {found}. {NEXT_STEP}"
         )
     # Names break ties, so that the choice never depends on how the store lists its folders.
-    newest = max(published, key=lambda name: (str(published[name].get("finished_at", "")), name))
+    newest = max(published, key=lambda name: (str(published[name].get("published_at", "")), name))
     return newest, published[newest]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field, SecretStr
 from stage_runtime.settings import StageSettings
@@ -36,6 +36,11 @@ class CommonSettings(StageSettings):
         default=SecretStr("sqlite:///var/mlflow/mlflow.db"),
         description="MLflow server (http://…) or a SQLite file (sqlite:///path), artifacts beside it",
         json_schema_extra={"vault": "mlflow_uri"},
+    )
+    mlflow_artifact_root: str = Field(
+        default="",
+        description="where files of a new experiment go (folder or s3://…); empty: beside the SQLite file, "
+        "or as the server decides",
     )
     mlflow_experiment: str = Field(default="pr-anomaly", description="experiment in MLflow")
     model_name: str = Field(
@@ -88,6 +93,10 @@ class TrainSettings(CommonSettings):
     mixed_precision: bool = Field(
         default=False, description="bfloat16 in the forward pass; only useful on CUDA"
     )
+    scores_file: str = Field(
+        default="",
+        description="file to write every row's score to, JSON lines of repo_name, number, reconstruction_error",
+    )
     quality_report: bool = Field(
         default=True, description="make the quality report in this run (its baselines take a while)"
     )
@@ -119,7 +128,4 @@ class GateSettings(CommonSettings):
     )
     gate_distinct_scores: int = Field(
         default=50, ge=2, description="least number of distinct scores among the later rows"
-    )
-    on_refusal: Literal["fail", "report"] = Field(
-        default="fail", description="fail: exit code 5; report: say so and end with 0"
     )

@@ -77,6 +77,15 @@ class SplitPlan:
         n_fit = int((moments <= cut_of_group[groups]).sum())
         return cls(cuts, other_cut, n_fit, len(groups) - n_fit, n_later)
 
+    def counts(self) -> dict[str, int]:
+        """Rows of each part; train is fit and validation together."""
+        return {
+            "train": self.n_fit + self.n_validation,
+            "fit": self.n_fit,
+            "validation": self.n_validation,
+            "later": self.n_later,
+        }
+
     def parts(self, keys: pa.Table) -> dict[str, np.ndarray]:
         """Masks [n] of the rows of ``keys``: ``fit`` and ``validation``, disjoint, both of split ``train``."""
         names = keys.column("repo_name").combine_chunks().dictionary_encode()

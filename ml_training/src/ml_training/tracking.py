@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,18 @@ class ModelVersion:
     version: str
     run_id: str
     location: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tracking:
     """A connection to one MLflow, with one experiment."""
 
-    def __init__(self, uri: str, experiment: str, access: S3Access) -> None:
-        """Raises WrongSettings for an address MLflow cannot use, ServiceUnreachable where nothing answers."""
+    def __init__(
+        self, uri: str, experiment: str, access: S3Access, artifact_root: str = ""
+    ) -> None:
+        """artifact_root: where files of a new experiment go; empty: beside a SQLite file, else the server's choice.
+
+        Raises WrongSettings for an address MLflow cannot use, ServiceUnreachable where nothing answers."""
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         # MLflow's artifact store reads the surroundings, and only these names.
@@ -72,7 +77,7 @@ class Tracking:
             mlflow.set_tracking_uri(uri)
             mlflow.set_registry_uri(uri)
             self.client = MlflowClient(uri, uri)
-            self.experiment_id = self._experiment(experiment, uri)
+            self.experiment_id = self._experiment(experiment, uri, artifact_root)
             mlflow.set_experiment(experiment_id=self.experiment_id)
         _be_quiet()
 
@@ -165,7 +170,9 @@ class Tracking:
                 if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                     return None
                 raise
-        return ModelVersion(model_name, str(found.version), found.run_id, found.source)
+        return ModelVersion(
+            model_name, str(found.version), found.run_id, found.source, dict(found.tags)
+        )
 
     def download(self, version: ModelVersion, folder: Path) -> Path:
         """The model's files in ``folder``; raises UnusableInput where they cannot be had."""
@@ -185,6 +192,17 @@ class Tracking:
                 f"model {version.name} version {version.version}: expected its files at {version.location}, "
                 f"found none ({type(error).__name__}). Train it again, or restore the artifact store."
             ) from error
+
+    def run_file(self, run_id: str, path: str, folder: Path) -> Path | None:
+        """A file logged with a run, copied to ``folder``; None where it is not there."""
+        from mlflow.exceptions import MlflowException
+
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._translated():
+                return Path(self.client.download_artifacts(run_id, path, str(folder)))
+        except (OSError, MlflowException):
+            return None
 
     def promote(self, version: ModelVersion) -> None:
         """Make a version the champion."""
@@ -248,14 +266,16 @@ class Tracking:
         with self._translated():
             self.client.set_terminated(run_id, status)
 
-    def _experiment(self, name: str, uri: str) -> str:
+    def _experiment(self, name: str, uri: str, artifact_root: str) -> str:
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        artifacts = None
-        if uri.startswith("sqlite:///"):
+        artifacts = artifact_root or None
+        if artifacts and "://" not in artifacts:
+            artifacts = Path(artifacts).absolute().as_uri()
+        elif not artifacts and uri.startswith("sqlite:///"):
             # Else MLflow would put files into ./mlruns, wherever the process happens to stand.
             artifacts = (_database(uri).parent / "artifacts").as_uri()
         try:

@@ -1,0 +1,142 @@
+"""What people would take instead: the baselines, each fitted on training rows and scored on the same rows.
+
+PCA, isolation forest, ECOD and kNN see the network's input columns but for the sparse text columns, in
+which all four do worse (NOTES.md); PCA and kNN see each column scaled by the root of its weight in the
+error, so that all agree on what matters.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+NEIGHBOURS = 10
+HUGE_LINES = 5_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n rows to be scored. matrix: [n, D] network input; additions, lines: [n] raw counts, 0 where unknown."""
+
+    matrix: np.ndarray
+    additions: np.ndarray
+    lines: np.ndarray
+
+
+Detector = Callable[[Rows], np.ndarray]
+"""Rows to scores [n], higher is more anomalous."""
+
+
+def lines_added(rows: Rows) -> np.ndarray:
+    """Lines added, alone."""
+    return np.asarray(rows.additions, dtype=np.float64)
+
+
+def huge_size(rows: Rows) -> np.ndarray:
+    """Whether more than HUGE_LINES lines changed: a rule of thumb, with two scores only."""
+    return np.asarray(rows.lines > HUGE_LINES, dtype=np.float64)
+
+
+class Pca:
+    """Squared distance from the subspace of the ``width`` largest principal components."""
+
+    def __init__(self, train: np.ndarray, width: int) -> None:
+        """train: [n, d] scaled columns."""
+        self.mean = train.mean(axis=0, dtype=np.float64)
+        _, _, components = np.linalg.svd(train - self.mean, full_matrices=False)
+        self.components = components[:width]
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        centred = rows - self.mean
+        rest = centred - (centred @ self.components.T) @ self.components
+        return np.asarray((rest**2).sum(axis=1))
+
+
+def pca_detector(
+    train: np.ndarray, weights: np.ndarray, dense: np.ndarray, width: int
+) -> Detector:
+    """PCA of the same width as the network's bottleneck; needs no package beyond numpy."""
+    view = _View(weights, dense)
+    fitted = Pca(view(train), width)
+    return lambda rows: fitted(view(rows.matrix))
+
+
+def standard_detectors(
+    train: np.ndarray, weights: np.ndarray, dense: np.ndarray, width: int, seed: int
+) -> tuple[dict[str, Detector], list[str]]:
+    """(detectors by name, names of those whose package is not installed).
+
+    train: [n, D] network input of training rows; weights: [D] in the error; dense: [D] mask of the columns
+    that are no text.
+    """
+    view = _View(weights, dense)
+    plain = train[:, dense]
+    detectors: dict[str, Detector] = {
+        "lines added": lines_added,
+        "size > 5,000": huge_size,
+        "PCA": pca_detector(train, weights, dense, width),
+    }
+    absent: list[str] = []
+    for name, make in (
+        ("isolation forest", lambda: _isolation_forest(plain, seed)),
+        ("ECOD", lambda: _ecod(plain)),
+        ("kNN", lambda: _neighbours(view(train))),
+    ):
+        try:
+            score = make()
+        except ImportError:
+            absent.append(name)
+            continue
+        detectors[name] = _on(score, view if name == "kNN" else (lambda matrix: matrix[:, dense]))
+    return detectors, absent
+
+
+class _View:
+    """Columns that are no text, scaled by the root of their weight (mean weight 1)."""
+
+    def __init__(self, weights: np.ndarray, dense: np.ndarray) -> None:
+        chosen = weights[dense].astype(np.float64)
+        self.dense = dense
+        self.scale = np.sqrt(chosen / chosen.mean())
+
+    def __call__(self, matrix: np.ndarray) -> np.ndarray:
+        return np.asarray(matrix[:, self.dense] * self.scale)
+
+
+def _on(score: Callable[[np.ndarray], np.ndarray], view: Callable[[np.ndarray], np.ndarray]) -> Detector:
+    return lambda rows: score(view(rows.matrix))
+
+
+def _isolation_forest(train: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    from sklearn.ensemble import IsolationForest
+
+    forest = IsolationForest(n_estimators=200, random_state=seed).fit(train)
+    return lambda rows: -np.asarray(forest.score_samples(rows))
+
+
+def _ecod(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pyod.models.ecod import ECOD
+
+    # A constant column has no distribution to be in the tail of.
+    varying = train.std(axis=0) > 0
+    detector: Any = ECOD()
+    detector.fit(train[:, varying])
+    return lambda rows: np.asarray(detector.decision_function(rows[:, varying]))
+
+
+def _neighbours(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    from sklearn.neighbors import NearestNeighbors
+
+    index = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(train))).fit(train)
+    return lambda rows: np.asarray(index.kneighbors(rows)[0].mean(axis=1))
+
+
+def scores_of(detectors: Mapping[str, Detector], rows: Rows) -> dict[str, np.ndarray]:
+    """Scores of every detector for the same rows."""
+    return {name: np.asarray(score(rows), dtype=np.float64) for name, score in detectors.items()}

@@ -1,0 +1,100 @@
+"""The rows that every detector is judged on: documents of split ``later`` and anomalies made from them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pr_features.documents import UnusablePullRequest, check
+from pr_features.history import HistoryState
+from pr_features.preprocessor import Preprocessor
+from pr_features.rows import row
+
+from ml_training.quality.detectors import Rows
+from ml_training.quality.injection import Injector, declared, kinds
+
+Document = Mapping[str, Any]
+# Fewer documents say nothing about a detector; the report then says that instead.
+LEAST_DOCUMENTS = 20
+
+
+def read_documents(path: Path) -> list[dict[str, Any]]:
+    """Raw documents of split ``later``, checked; one that the feature code refuses is left out."""
+    found = []
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                found.append(check(json.loads(line), require_id=False))
+            except UnusablePullRequest:
+                continue
+    return found
+
+
+@dataclass(frozen=True)
+class DocumentSet:
+    """Raw documents: ordinary ones, and anomalies by kind, one list a draw."""
+
+    ordinary: list[dict[str, Any]]
+    injected: dict[str, list[list[dict[str, Any]]]]
+
+    @classmethod
+    def make(cls, documents: Sequence[Document]) -> DocumentSet:
+        """Draw the declared anomalies from the documents."""
+        settings = declared()
+        chosen = settings["set"]
+        count = max(int(chosen["least"]), round(chosen["share"] * len(documents)))
+        injectors = [Injector(documents, seed, settings) for seed in chosen["seeds"]]
+        injected = {
+            kind: [
+                # Checked like any other document: an anomaly is unusual, never invalid.
+                [check(injector.inject(kind, i), require_id=False) for i in range(count)]
+                for injector in injectors
+            ]
+            for kind in kinds()
+        }
+        return cls([dict(document) for document in documents], injected)
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The same as rows. ordinary [n]; injected: by kind, one Rows a draw."""
+
+    ordinary: Rows
+    injected: dict[str, list[Rows]]
+
+    @classmethod
+    def make(
+        cls, documents: DocumentSet, matrix: Callable[[Sequence[Document]], np.ndarray]
+    ) -> EvaluationSet:
+        """matrix: documents to network input [n, D], with whatever feature code is to be judged."""
+
+        def rows(found: Sequence[Document]) -> Rows:
+            return Rows(
+                matrix(found),
+                np.array([document["additions"] or 0 for document in found]),
+                np.array([(document["additions"] or 0) + (document["deletions"] or 0) for document in found]),
+            )
+
+        injected = {
+            kind: [rows(found) for found in draws] for kind, draws in documents.injected.items()
+        }
+        return cls(rows(documents.ordinary), injected)
+
+
+def own_matrix(
+    preprocessor: Preprocessor, history: HistoryState
+) -> Callable[[Sequence[Document]], np.ndarray]:
+    """Documents to network input with this version's feature code."""
+
+    def matrix(documents: Sequence[Document]) -> np.ndarray:
+        profile = preprocessor.profile
+        return preprocessor.rows_matrix(
+            [row(document, history.lookup(document), profile) for document in documents]
+        )
+
+    return matrix

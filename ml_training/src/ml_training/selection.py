@@ -1,0 +1,76 @@
+"""Which of several trained candidates is the best: the one with the highest worst kind of injected anomaly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pr_features.history import HistoryState
+
+from ml_training.artifact import pack_history
+from ml_training.autoencoder import Autoencoder
+from ml_training.fitting import Fitted, FittingContext
+from ml_training.quality.assessment import MEAN, WORST, roc_auc_by_kind
+from ml_training.quality.detectors import Rows
+from ml_training.quality.evaluation_set import EvaluationSet, own_matrix
+from ml_training.quality.model_under_test import documents_of
+from ml_training.runs import Run
+
+# Differences below are noise of the draw; then the mean over kinds decides.
+WORST_STEP = 0.01
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate with its mean ROC-AUC by kind; empty where nothing could be injected."""
+
+    fitted: Fitted
+    by_kind: dict[str, float]
+
+    def metrics(self) -> dict[str, float]:
+        """For MLflow, named like those of the quality report."""
+        found = {f"quality/{kind}/roc_auc": value for kind, value in self.by_kind.items()}
+        if self.by_kind:
+            found[f"quality/{WORST.replace(' ', '_')}/roc_auc"] = min(self.by_kind.values())
+            found[f"quality/{MEAN.replace(' ', '_')}/roc_auc"] = float(
+                np.mean(list(self.by_kind.values()))
+            )
+        return found
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Worst kind in steps of WORST_STEP, then the mean over kinds."""
+        if not self.by_kind:
+            return 0.0, 0.0
+        values = list(self.by_kind.values())
+        return round(min(values) / WORST_STEP), float(np.mean(values))
+
+
+def judge(
+    context: FittingContext, run: Run, trained: Sequence[Fitted], work: Path
+) -> list[Judged]:
+    """Every candidate on the same injected anomalies, in the order given."""
+    documents = documents_of(run)
+    if documents is None:
+        return [Judged(fitted, {}) for fitted in trained]
+    pack_history(run, work / "history.npz")
+    history = HistoryState.load(work / "history.npz")
+    evaluation = EvaluationSet.make(documents, own_matrix(context.preprocessor, history))
+    return [
+        Judged(fitted, roc_auc_by_kind(lambda rows, f=fitted: _errors(f.network, rows), evaluation))
+        for fitted in trained
+    ]
+
+
+def best(judged: Sequence[Judged]) -> Judged:
+    """The highest rank; of equal ones the first declared."""
+    return max(judged, key=lambda one: one.rank)
+
+
+def _errors(network: Autoencoder, rows: Rows) -> np.ndarray:
+    matrix = torch.from_numpy(rows.matrix).to(network.weights.device)
+    with torch.no_grad():
+        return np.asarray(network.reconstruction_error(matrix).cpu().numpy())
