@@ -46,7 +46,14 @@ class Fetch:
     """A run. Raises StageError; what was done until then is in `summary`."""
 
     def __init__(
-        self, settings: Settings, client: Client, store: Store, clock: Clock, budget: Budget
+        self,
+        settings: Settings,
+        client: Client,
+        store: Store,
+        clock: Clock,
+        budget: Budget,
+        *,
+        rest_per_page: int = 100,
     ) -> None:
         self._settings = settings
         self._client = client
@@ -54,7 +61,7 @@ class Fetch:
         self._clock = clock
         self._budget = budget
         self._shaper = Shaper(files=settings.fetch_files, hash_key=settings.hash_key)
-        self._rest = RestSource(client, self._shaper, clock)
+        self._rest = RestSource(client, self._shaper, clock, per_page=rest_per_page)
         self._source: Source = self._rest
         self._claims: dict[int, str] = {}
         self._lock = Lock()

@@ -38,7 +38,8 @@ class RestSource:
 
     api = "rest"
 
-    def __init__(self, client: Client, shaper: Shaper, clock: Clock) -> None:
+    def __init__(self, client: Client, shaper: Shaper, clock: Clock, *, per_page: int = 100) -> None:
+        self._per_page = per_page
         self._client = client
         self._shaper = shaper
         self._clock = clock
@@ -75,7 +76,7 @@ class RestSource:
             state="all",
             sort="updated",
             direction=direction,
-            per_page=_PER_PAGE,
+            per_page=self._per_page,
             page=page,
         )
         return self._client.send(request, scope=question.name)

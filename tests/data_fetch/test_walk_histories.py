@@ -1,0 +1,211 @@
+"""GitHub changes between any two requests and the fetch dies anywhere: the next run has everything.
+
+A history is a corpus, some runs with changes between their requests, each perhaps cut off at one
+point, and a last undisturbed run. Then the store must equal the corpus.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from data_fetch.store import Store
+from fetch_harness import World, pull
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+REPOS = ("acme/widget", "acme/gadget", "other/tool")
+
+
+class Killed(BaseException):
+    """The process died here. No `except Exception` may catch it, as none catches SIGKILL."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens before one request: `seconds` pass, then `what` hits one pull request."""
+
+    what: str
+    seconds: int
+    which: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its changes by request, and the step at which it dies (None: it does not)."""
+
+    api: str
+    changes: tuple[tuple[Change, ...], ...]
+    dies_at: int | None
+    resync: bool = False
+
+
+change = st.builds(
+    Change,
+    st.sampled_from(("edit", "edit", "add", "close", "merge", "label", "edit twice", "rename", "tick")),
+    st.sampled_from((0, 0, 1, 60, 299, 300, 301, 4000)),
+    st.integers(0, 40),
+)
+run = st.builds(
+    Run,
+    st.sampled_from(("graphql", "graphql", "rest")),
+    st.lists(st.lists(change, max_size=2).map(tuple), max_size=12).map(tuple),
+    st.none() | st.integers(0, 60),
+    st.sampled_from((False, False, False, True)),
+)
+
+
+class Steps:
+    """Counts every request and every write; dies at one of them."""
+
+    def __init__(self, dies_at: int | None) -> None:
+        self.left = dies_at
+
+    def __call__(self) -> None:
+        if self.left is None:
+            return
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+
+
+class MortalStore(Store):
+    """The real store; may die before, in the middle of and after each write."""
+
+    def __init__(self, store: Store, step: Steps) -> None:
+        self.__dict__.update(store.__dict__)
+        self.step = step
+
+    def write(self, documents: Any) -> Any:
+        self.step()
+        half = len(documents) // 2
+        if self.step.left == 0:
+            super().write(documents[:half])
+        self.step()
+        written = super().write(documents)
+        self.step()
+        return written
+
+    def save(self, checkpoint: Any) -> None:
+        self.step()
+        super().save(checkpoint)
+        self.step()
+
+    def rename(self, old: str, new: str) -> int:
+        self.step()
+        moved = super().rename(old, new)
+        self.step()
+        return moved
+
+    def forget(self, name: str) -> None:
+        self.step()
+        super().forget(name)
+
+    def remove(self, ids: Any) -> int:
+        self.step()
+        return super().remove(ids)
+
+
+def happen(world: World, made: Change) -> None:
+    """Let a change happen at GitHub."""
+    world.clock.advance(made.seconds)
+    repositories = world.corpus.repositories()
+    repository = repositories[made.which % len(repositories)]
+    name, numbers = repository.full_name, sorted(repository.entries)
+    if made.what == "rename":
+        owner, _, short = name.partition("/")
+        world.corpus.rename(name, f"{owner}/{short}-x" if len(short) < 12 else f"{owner}/{short[:4]}")
+        return
+    if made.what == "add":
+        number = max(numbers, default=0) + 1
+        origin = next(one for one in REPOS if name.startswith(one[:8]))
+        record = pull(origin, number, world.clock.now())
+        record["base"]["repo"] = {**record["base"]["repo"], "full_name": name}
+        world.corpus.add(record)
+        return
+    if not numbers or made.what == "tick":
+        return
+    number = numbers[made.which % len(numbers)]
+    if made.what in ("close", "merge"):
+        world.corpus.close(name, number, merged=made.what == "merge")
+    elif made.what == "label":
+        world.corpus.update(name, number, labels=[{"name": f"label {made.which}"}])
+    else:
+        old = world.corpus.pull(name, number)
+        assert old is not None
+        for _ in range(2 if made.what == "edit twice" else 1):
+            world.corpus.update(name, number, title=f"{old['title'][:40]}+{made.which}")
+
+
+def check_history(store: Store, counts: tuple[int, ...], ties: bool, runs: list[Run], size: int) -> None:
+    world = World(store, settings={"page_size": size}, rest_per_page=size)
+    for repo, count in zip(REPOS, counts, strict=False):
+        world.corpus.add_repository(repo)
+        world.fill(repo, count, step=0 if ties else 700.0)
+    names = ",".join(REPOS[: len(counts)])
+    for one in runs:
+        pending = list(one.changes)
+
+        def before(number: int, request: Any, pending: list[Any] = pending) -> None:
+            for made in pending.pop(0) if pending else ():
+                happen(world, made)
+
+        world.standin.before = before
+        step = Steps(one.dies_at)
+
+        def transport(request: Any, authorization: str, timeout: float, step: Steps = step) -> Any:
+            step()
+            reply = world.transport(request, authorization, timeout)
+            step()
+            return reply
+
+        try:
+            world.fetch(
+                names,
+                store=MortalStore(store, step),
+                transport=transport,
+                github_api=one.api,
+                full_resync=one.resync,
+            )
+        except Killed:
+            pass
+    world.standin.before = None
+    world.fetch(names)
+    assert world.stored() == world.expected()
+
+
+def histories(count: int) -> Any:
+    return settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+given_history = given(
+    counts=st.lists(st.integers(0, 14), min_size=1, max_size=3).map(tuple),
+    ties=st.booleans(),
+    runs=st.lists(run, min_size=1, max_size=4),
+    size=st.integers(1, 5),
+)
+
+
+@histories(60)
+@given_history
+def test_after_any_history_the_store_equals_github(
+    shared_store: Store, counts: tuple[int, ...], ties: bool, runs: list[Run], size: int
+) -> None:
+    check_history(shared_store, counts, ties, runs, size)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3_600)
+@histories(int(os.environ.get("HISTORIES", "1000")))
+@given_history
+def test_after_any_of_a_thousand_histories_the_store_equals_github(
+    shared_store: Store, counts: tuple[int, ...], ties: bool, runs: list[Run], size: int
+) -> None:
+    check_history(shared_store, counts, ties, runs, size)
