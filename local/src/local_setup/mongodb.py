@@ -47,14 +47,13 @@ class EmbeddedMongo:
 
     def stop(self) -> None:
         """Close the database and end the JVM; safe to call twice."""
-        stdin = self._process.stdin
-        if stdin is not None and not stdin.closed:
-            stdin.close()
+        _close(self._process.stdin)
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        _close(self._process.stdout)
 
 
 def start(data_dir: Path, port: int = 0, *, heap: str = "1g", ivy_jar: Path | None = None) -> EmbeddedMongo:
@@ -92,8 +91,19 @@ def start(data_dir: Path, port: int = 0, *, heap: str = "1g", ivy_jar: Path | No
     except BaseException:
         process.kill()
         process.wait()
+        _close(process.stdin)
+        _close(process.stdout)
         raise
     return EmbeddedMongo(process, int(rest))
+
+
+def _close(stream: IO[bytes] | None) -> None:
+    if stream is None:
+        return
+    try:
+        stream.close()
+    except BrokenPipeError:
+        pass  # the JVM was quicker
 
 
 def _first_line(stream: IO[bytes], seconds: float) -> str:

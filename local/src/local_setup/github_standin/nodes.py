@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from graphql import GraphQLError
+
 from local_setup.github_standin.store import Repository
 
 WEB = "https://github.com"
@@ -24,6 +26,10 @@ def pull_request(pull: Mapping[str, Any], repository: Repository) -> dict[str, A
         assignees = [get("assignee")] if get("assignee") else []
     labels, files = get("labels"), get("files")
     merged = get("merged_at") is not None
+    additions = get("additions")
+    if pull["number"] in repository.spoilt:
+        # An exception as a value is raised where the field is asked for.
+        additions = GraphQLError("Something went wrong while executing your query.")
     return {
         "__typename": "PullRequest",
         "id": get("node_id") or f"PR_{pull['id']}",
@@ -42,7 +48,7 @@ def pull_request(pull: Mapping[str, Any], repository: Repository) -> dict[str, A
         "updatedAt": get("updated_at") or get("created_at"),
         "closedAt": get("closed_at"),
         "mergedAt": get("merged_at"),
-        "additions": get("additions"),
+        "additions": additions,
         "deletions": get("deletions"),
         "changedFiles": get("changed_files"),
         "author": actor(get("user")),

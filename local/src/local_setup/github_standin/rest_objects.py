@@ -88,9 +88,9 @@ REPOSITORY_FACTS: dict[str, Any] = {
     "topics": [],
     "license": None,
     "mirror_url": None,
-    "pushed_at": None,
-    "created_at": None,
-    "updated_at": None,
+    "pushed_at": "2026-01-01T00:00:00Z",
+    "created_at": "2022-01-01T00:00:00Z",
+    "updated_at": "2026-01-01T00:00:00Z",
 }
 
 

@@ -49,6 +49,7 @@ class Repository:
     identity: int
     facts: dict[str, Any]
     blocked: bool = False
+    spoilt: set[int] = field(default_factory=set)
     by_created: list[Key] = field(default_factory=list)
     by_updated: list[Key] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"OPEN": 0, "CLOSED": 0, "MERGED": 0})
@@ -304,6 +305,11 @@ class Corpus:
     def block(self, full_name: str, blocked: bool = True) -> None:
         """Keep a repository from everybody for legal reasons."""
         self._known(full_name).blocked = blocked
+
+    def spoil(self, full_name: str, number: int, spoilt: bool = True) -> None:
+        """Let GraphQL fail at this pull request's sizes, as it does at some on GitHub: null and an error."""
+        numbers = self._known(full_name).spoilt
+        (numbers.add if spoilt else numbers.discard)(number)
 
     def _known(self, full_name: str) -> Repository:
         repository = self.repository(full_name)

@@ -54,6 +54,7 @@ public final class EmbeddedMongo extends H2Backend {
     private static final int TARGET_FILL_PERCENT = 50;
     private static final int COMPACTION_BYTES = 8 * 1024 * 1024;
     private static final int CLOSING_COMPACTION_MS = 2000;
+    private static final int PARENT_CHECK_MS = 500;
 
     private final ReentrantLock writing = new ReentrantLock();
     private int commits;
@@ -112,6 +113,27 @@ public final class EmbeddedMongo extends H2Backend {
         }
     }
 
+    /**
+     * Ends this process once its parent is gone. The closed pipe alone does not tell: a forked child of
+     * the parent may keep it open. A killed parent that nobody has waited for still exists, but is
+     * our parent no longer.
+     */
+    private static void exitWithParent(long parent) {
+        long first = parentNow();
+        while (parentNow() == first && ProcessHandle.of(parent).map(ProcessHandle::isAlive).orElse(false)) {
+            try {
+                Thread.sleep(PARENT_CHECK_MS);
+            } catch (InterruptedException error) {
+                break;
+            }
+        }
+        System.exit(0);
+    }
+
+    private static long parentNow() {
+        return ProcessHandle.current().parent().map(ProcessHandle::pid).orElse(0L);
+    }
+
     public static void main(String[] arguments) throws Exception {
         String file = arguments[0];
         int port = Integer.parseInt(arguments[1]);
@@ -128,9 +150,9 @@ public final class EmbeddedMongo extends H2Backend {
             return;
         }
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow, "closing"));
-        // Two watches, because a forked child of the parent may keep the pipe open.
-        ProcessHandle.of(parent).ifPresentOrElse(
-            handle -> handle.onExit().thenRun(() -> System.exit(0)), () -> System.exit(0));
+        Thread watch = new Thread(() -> exitWithParent(parent), "parent watch");
+        watch.setDaemon(true);
+        watch.start();
         System.out.println("LISTENING " + server.getLocalAddress().getPort());
         while (System.in.read() >= 0) {
             // Nothing is ever written to us: reading only notices the end.
