@@ -79,7 +79,7 @@ class Application:
     def close(self) -> None:
         """The worker ends: write what still waits, within a limit."""
         deadline = time.monotonic() + LAST_WRITES_SECONDS
-        for part in (self.parts.traffic, self.parts.results, self.parts.writeback):
+        for part in (self.parts.traffic, self.parts.results, self.parts.writeback, self.parts.metrics):
             if part is not None:
                 part.stop(max(0.1, deadline - time.monotonic()))
 
@@ -144,6 +144,7 @@ def worker_application(settings: Settings, model: ServedModel, state: SharedStat
             settings.github_writeback, settings.github_api_url, token, settings.public_url, metrics
         )
         writeback.start()
+    metrics.start()
     reloader.start()
     parts = Parts(service, metrics, results, state, reloader, traffic, writeback)
     return create_app(settings, parts=parts)

@@ -11,9 +11,9 @@ WIDTH, HEIGHT, BASE = 640, 160, 132
 
 
 def error_histogram(histogram: Mapping[str, Any], threshold: float) -> str:
-    """Counts over logarithmic bins of the training rows' errors, with the threshold as a line.
+    """Counts over logarithmic bins of the training rows' errors, the threshold as a line; "" for no histogram.
 
-    Returns "" where there is nothing to draw. histogram: {"edges": [b + 1] ascending and positive, "counts": [b]}. Colours come from the style sheet.
+    histogram: {"edges": [b + 1] ascending and positive, "counts": [b]}. Colours come from the style sheet.
     """
     edges, counts = histogram.get("edges") or [], histogram.get("counts") or []
     if len(edges) != len(counts) + 1 or not counts or edges[0] <= 0 or max(counts) <= 0:

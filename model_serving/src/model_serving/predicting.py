@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -46,7 +47,7 @@ class Recorder:
 
     def record(self, batch: Batch, environ: Mapping[str, Any]) -> bool:
         """Count the scores and take a sample for drift; False for a load test."""
-        self.metrics.batch.observe(len(batch.scores))
+        self.metrics.batched(len(batch.scores))
         if not batch.scores or environ.get("HTTP_X_REQUEST_PURPOSE") == LOAD_TEST:
             return False
         self.metrics.scored(batch.scores)
@@ -58,8 +59,9 @@ class Recorder:
 
     def keep(self, batch: Batch, items: Any, origin: str) -> None:
         """Keep the scores for the dashboard."""
+        now = datetime.now(UTC)
         self.results.keep(
-            [entry(score, item, origin) for score, item in zip(batch.scores, items, strict=True)]
+            [entry(score, item, origin, now) for score, item in zip(batch.scores, items, strict=True)]
         )
 
 

@@ -37,28 +37,15 @@ LOCAL_DELIVERIES = 10_000
 Entry = dict[str, Any]
 
 
-def entry(score: Mapping[str, Any], payload: Mapping[str, Any], origin: str) -> Entry:
-    """What is kept of a scored pull request. The address is made, never taken from the request."""
+def entry(score: Mapping[str, Any], payload: Mapping[str, Any], origin: str, scored_at: datetime) -> Entry:
+    """What is kept of a scored pull request; its address is made of name and number, never taken from the request."""
     title = payload.get("title")
     return {
+        **score,
         "kind": "score",
-        "repo_name": score["repo_name"],
-        "number": score["number"],
         "title": title[:300] if title else None,
-        "scored_at": datetime.now(UTC),
+        "scored_at": scored_at,
         "origin": origin,
-        **{
-            name: score[name]
-            for name in (
-                "reconstruction_error",
-                "threshold",
-                "is_anomaly",
-                "anomaly_score",
-                "reasons",
-                "model_version",
-                "request_id",
-            )
-        },
     }
 
 
