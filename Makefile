@@ -51,6 +51,13 @@ prerequisites:
 	$(UV) pip install --quiet --python .venv/$* --no-deps $(foreach lib,$(LIBS_$*),--editable libs/$(lib)) --editable $*
 	touch $@
 
+# Java libraries, by the Ivy inside PySpark; each side keeps its own pinned list.
+var/cache/jars/.ready: .venv/spark_preprocess/.ready .venv/local/.ready \
+		spark_preprocess/src/spark_preprocess/java/jars.sha256 local/src/local_setup/java/jars.sha256
+	.venv/spark_preprocess/bin/python -m spark_preprocess.jars var/cache/jars/spark_preprocess
+	.venv/local/bin/python -m local_setup.jars
+	touch $@
+
 .PHONY: lock
 lock: .venv/tools/.ready ## resolve all lock files anew
 	@for stage in $(STAGES) local; do (cd $$stage && ../$(UV) pip compile pyproject.toml $(LOCK_FLAGS) -o requirements.lock); done
