@@ -101,7 +101,7 @@ def patches(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def load(path: str) -> dict[str, Any]:
     content = yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
-    assert isinstance(content, dict)  # noqa: S101 - our own file
+    assert isinstance(content, dict)  # our own file
     return content
 
 

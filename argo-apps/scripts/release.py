@@ -121,7 +121,8 @@ def set_images(base: Path, assignments: Sequence[str]) -> None:
         match = REFERENCE.fullmatch(reference)
         if name not in IMAGES or match is None:
             raise ReleaseError(
-                f"expected STAGE=REGISTRY/NAME@sha256:DIGEST with STAGE one of {', '.join(IMAGES)}, found {assignment!r}"
+                f"expected STAGE=REGISTRY/NAME@sha256:DIGEST with STAGE one of {', '.join(IMAGES)}, "
+                f"found {assignment!r}"
             )
         images[name] = {"name": name, "newName": match["name"], "digest": match["digest"]}
     update(base, images)

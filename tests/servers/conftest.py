@@ -1,0 +1,39 @@
+"""Servers that several test modules use; each starts once a session and only when a test asks for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+# The modules beside this file are imported by their plain names; pytest's import mode adds no folder.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+if TYPE_CHECKING:
+    from cluster import Cluster
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A control plane with the CRDs of Argo Rollouts."""
+    from cluster import Cluster
+    from processes import server_folder
+
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        made.start()
+        made.apply_crds(server_folder("rollouts") / "crds")
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def argo_apps() -> Path:
+    """The folder under test."""
+    return ROOT / "argo-apps"

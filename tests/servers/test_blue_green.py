@@ -1,0 +1,236 @@
+"""The blue/green gate with Argo Rollouts' own controller: what is promoted, when, and what is not."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cluster import Cluster, PodEndings
+from processes import Process, eventually, free_port, listens, server_folder
+from test_manifests_apply import rendered
+
+NAMESPACE = "mlops"
+KINDS = {
+    "ServiceAccount",
+    "Service",
+    "Rollout",
+    "AnalysisTemplate",
+    "HorizontalPodAutoscaler",
+    "PodDisruptionBudget",
+}
+
+
+@pytest.fixture(scope="module")
+def controller(cluster: Cluster) -> Iterator[Process]:
+    """Argo Rollouts' controller, running beside the cluster."""
+    metrics, health = free_port(), free_port()
+    process = cluster.run(
+        "rollouts-controller",
+        server_folder("rollouts") / "rollouts-controller",
+        f"--kubeconfig={cluster.kubeconfig}",
+        "--leader-elect=false",
+        f"--metricsport={metrics}",
+        f"--healthzPort={health}",
+    )
+    process.wait_until(lambda: listens(health))
+    yield process
+    process.stop()
+
+
+class Serving:
+    """The model-serving Rollout as a person and the tests see it."""
+
+    def __init__(self, cluster: Cluster, base: Path) -> None:
+        self.cluster = cluster
+        self.objects = [item for item in rendered(base) if item["kind"] in KINDS]
+        (self.rollout,) = [item for item in self.objects if item["kind"] == "Rollout"]
+
+    def deploy(self, digit: str) -> str:
+        """Apply the manifests with a digest made of this digit; returns the image."""
+        container = self.rollout["spec"]["template"]["spec"]["containers"][0]
+        container["image"] = container["image"].split("@")[0] + "@sha256:" + digit * 64
+        self.cluster.apply(*self.objects)
+        image: str = container["image"]
+        return image
+
+    def plugin(self, *arguments: str) -> str:
+        """kubectl argo rollouts ..."""
+        program = server_folder("rollouts") / "kubectl-argo-rollouts"
+        done = subprocess.run(
+            [program, f"--kubeconfig={self.cluster.kubeconfig}", "-n", NAMESPACE, *arguments],
+            capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        return done.stdout
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.cluster.get("rollout", "model-serving", NAMESPACE).get("status", {})
+        return status
+
+    def image_behind(self, service: str) -> str:
+        """The image of the version that a Service's selector picks."""
+        selector = self.cluster.get("service", service, NAMESPACE)["spec"]["selector"]
+        wanted = selector.get("rollouts-pod-template-hash")
+        for replicas in self.cluster.items("replicaset", NAMESPACE):
+            if replicas["metadata"]["labels"].get("rollouts-pod-template-hash") == wanted:
+                image: str = replicas["spec"]["template"]["spec"]["containers"][0]["image"]
+                return image
+        return ""
+
+    def active(self) -> str:
+        return self.image_behind("model-serving-active")
+
+    def preview(self) -> str:
+        return self.image_behind("model-serving-preview")
+
+    def wait(self, phase: str, image: str | None = None, seconds: float = 60) -> None:
+        eventually(
+            lambda: self.status().get("phase") == phase and (image is None or self.active() == image),
+            seconds,
+            f"Rollout {phase} with {image} active; it is {self.status().get('phase')}: "
+            f"{self.status().get('message')}",
+        )
+
+    def jobs(self, word: str) -> list[dict[str, Any]]:
+        """The Jobs of analyses whose command has this word."""
+        return [
+            job
+            for job in self.cluster.items("job", NAMESPACE)
+            if word in job["spec"]["template"]["spec"]["containers"][0]["command"]
+        ]
+
+
+@pytest.fixture
+def serving(cluster: Cluster, controller: Process, argo_apps: Path) -> Iterator[Serving]:
+    """The first version, running and active."""
+    cluster.apply(next(o for o in rendered(argo_apps / "base") if o["kind"] == "Namespace"))
+    made = Serving(cluster, argo_apps / "base")
+    first = made.deploy("1")
+    made.wait("Healthy", first)
+    yield made
+    for kind in ("rollout", "analysisrun", "job", "replicaset", "service", "pod"):
+        cluster.try_kubectl("-n", NAMESPACE, "delete", kind, "--all", "--wait=true", "--grace-period=0")
+
+
+def answers(**codes: int | None) -> Callable[[dict[str, Any]], int | None]:
+    """How the perf image ends, by its command: answers(gate=0, watch=1); None lets it run."""
+
+    def outcome(pod: dict[str, Any]) -> int | None:
+        command = pod["spec"]["containers"][0]["command"]
+        return codes.get(command[-1], 0)
+
+    return outcome
+
+
+def test_the_first_version_becomes_active_without_analysis_and_is_scaled(serving: Serving) -> None:
+    assert serving.preview() == serving.active()
+    assert serving.cluster.items("analysisrun", NAMESPACE) == []
+    eventually(lambda: serving.status().get("availableReplicas") == 2, 90, "two replicas by the autoscaler")
+
+
+def test_a_new_digest_is_judged_at_the_preview_and_waits_for_a_person(serving: Serving) -> None:
+    first = serving.active()
+    second = serving.deploy("2")
+    eventually(lambda: serving.jobs("gate"), 60, "the analysis Job")
+    (job,) = serving.jobs("gate")
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    target = f"http://model-serving-preview.{NAMESPACE}.svc.cluster.local"
+    assert container["args"] == ["--host", target]
+    assert container["image"].startswith("registry.digitalocean.com/pr-anomaly/perf@sha256:")
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "perf"
+    assert (serving.active(), serving.preview()) == (first, second)
+    with PodEndings(serving.cluster, answers(gate=0, watch=0)):
+        serving.wait("Paused")
+        assert serving.active() == first
+        serving.plugin("promote", "model-serving")
+        serving.wait("Healthy", second)
+    (watch,) = serving.jobs("watch")
+    assert watch["spec"]["template"]["spec"]["containers"][0]["args"][1] == target.replace(
+        "preview", "active"
+    )
+
+
+@pytest.mark.parametrize("code", [1, 2, 3])
+def test_a_failed_analysis_promotes_nothing_even_when_told_to(serving: Serving, code: int) -> None:
+    first = serving.active()
+    serving.deploy("3")
+    with PodEndings(serving.cluster, answers(gate=code)):
+        serving.wait("Degraded")
+        assert serving.active() == first
+        assert "abort" in serving.status()["message"].lower()
+        serving.plugin("promote", "model-serving")
+        for _ in range(5):
+            assert serving.active() == first
+            time.sleep(1)
+
+
+def analysis_pods(serving: Serving) -> set[str]:
+    """Names of running pods of the gate."""
+    pods = serving.cluster.items("pod", NAMESPACE, "app.kubernetes.io/name=perf")
+    return {pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running"}
+
+
+def assert_not_promoted(serving: Serving, first: str, seconds: float = 5) -> None:
+    """For some seconds, and although a person asks for it, the active Service stays where it is."""
+    serving.plugin("promote", "model-serving")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert serving.active() == first
+        (run,) = serving.cluster.items("analysisrun", NAMESPACE)
+        assert run["status"].get("phase") != "Successful"
+        time.sleep(1)
+
+
+def test_a_lost_analysis_pod_promotes_nothing_and_its_successor_decides(serving: Serving) -> None:
+    first = serving.active()
+    serving.deploy("4")
+    eventually(lambda: analysis_pods(serving), 60, "the analysis pod")
+    (lost,) = analysis_pods(serving)
+    serving.cluster.kubectl("-n", NAMESPACE, "delete", "pod", lost, "--grace-period=0", "--force")
+    eventually(lambda: analysis_pods(serving) - {lost}, 60, "a new analysis pod")
+    assert_not_promoted(serving, first)
+    with PodEndings(serving.cluster, answers(gate=1)):
+        serving.wait("Degraded", first)
+
+
+def test_a_lost_analysis_job_promotes_nothing(serving: Serving) -> None:
+    first = serving.active()
+    serving.deploy("5")
+    eventually(lambda: analysis_pods(serving), 60, "the analysis pod")
+    serving.cluster.kubectl("-n", NAMESPACE, "delete", "job", "-l", "app.kubernetes.io/name=perf")
+    assert_not_promoted(serving, first, 10)
+    serving.plugin("abort", "model-serving")
+    serving.wait("Degraded", first)
+
+
+def test_abort_keeps_the_old_version_and_undo_brings_the_rollout_back(serving: Serving) -> None:
+    first = serving.active()
+    serving.deploy("6")
+    with PodEndings(serving.cluster, answers(gate=0, watch=0)):
+        serving.wait("Paused")
+        serving.plugin("abort", "model-serving")
+        serving.wait("Degraded", first)
+        serving.plugin("undo", "model-serving")
+        serving.wait("Healthy", first)
+
+
+def test_trouble_after_promotion_rolls_back_by_itself(serving: Serving) -> None:
+    first = serving.active()
+    second = serving.deploy("7")
+    with PodEndings(serving.cluster, answers(gate=0, watch=None)) as endings:
+        serving.wait("Paused")
+        serving.plugin("promote", "model-serving")
+        eventually(lambda: serving.active() == second, 60, "the switch")
+        endings.outcome = answers(gate=0, watch=1)
+        serving.wait("Degraded", first)
+
+
+def test_the_manifests_pass_the_plugins_own_lint(argo_apps: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rollout.yaml"
+    kinds = {"Rollout", "Service", "Ingress", "AnalysisTemplate"}
+    file.write_text(yaml.safe_dump_all([o for o in rendered(argo_apps / "base") if o["kind"] in kinds]))
+    program = server_folder("rollouts") / "kubectl-argo-rollouts"
+    done = subprocess.run([program, "lint", "-f", file], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
