@@ -28,7 +28,7 @@ from local_setup.java_runtime import find_java
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
-FILE_NAME = "mongodb.h2"
+FILE_NAME = "database.h2"
 LOG_NAME = "mongodb.log"
 
 

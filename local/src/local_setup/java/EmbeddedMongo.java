@@ -2,16 +2,26 @@ package local_setup;
 
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.locks.ReentrantLock;
 
+import org.h2.mvstore.MVMap;
 import org.h2.mvstore.MVStore;
+import org.h2.mvstore.WriteBuffer;
+import org.h2.mvstore.type.BasicDataType;
+import org.h2.mvstore.type.ObjectDataType;
 
+import de.bwaldvogel.mongo.MongoDatabase;
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.Index;
+import de.bwaldvogel.mongo.backend.IndexKey;
+import de.bwaldvogel.mongo.backend.KeyValue;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.Document;
 import io.netty.channel.Channel;
 
@@ -88,6 +98,76 @@ public final class EmbeddedMongo extends H2Backend {
             return pipeline.contains("$out") || pipeline.contains("$merge");
         }
         return !READ_ONLY.contains(name);
+    }
+
+    @Override
+    protected MongoDatabase openOrCreateDatabase(String name) {
+        return new Database(name);
+    }
+
+    /** Its indexes compare numbers and texts as such; H2 would serialize both sides for each comparison. */
+    private final class Database extends H2Database {
+
+        Database(String name) {
+            super(name, getMvStore(), getCursorRegistry());
+        }
+
+        @Override
+        protected Index<Object> openOrCreateUniqueIndex(
+                String collection, String index, List<IndexKey> keys, boolean sparse) {
+            // An open map stays as it was opened, so the one that the super class asks for is this one.
+            String map = getDatabaseName() + "." + collection + "._index_" + index;
+            getMvStore().openMap(map, new MVMap.Builder<KeyValue, Object>().keyType(new KeyType()));
+            return super.openOrCreateUniqueIndex(collection, index, keys, sparse);
+        }
+    }
+
+    /** Order of index keys: single numbers, single texts, then everything else as H2 orders it. */
+    private static final class KeyType extends BasicDataType<KeyValue> {
+
+        private final ObjectDataType any = new ObjectDataType();
+
+        @Override
+        public int compare(KeyValue one, KeyValue other) {
+            int rank = rank(one);
+            int byRank = Integer.compare(rank, rank(other));
+            if (byRank != 0) {
+                return byRank;
+            }
+            switch (rank) {
+                case 0: return Double.compare((Double) one.get(0), (Double) other.get(0));
+                case 1: return ((String) one.get(0)).compareTo((String) other.get(0));
+                default: return any.compare(one, other);
+            }
+        }
+
+        private static int rank(KeyValue key) {
+            if (key.size() != 1) {
+                return 2;
+            }
+            Object value = key.get(0);
+            return value instanceof Double ? 0 : value instanceof String ? 1 : 2;
+        }
+
+        @Override
+        public int getMemory(KeyValue key) {
+            return any.getMemory(key);
+        }
+
+        @Override
+        public void write(WriteBuffer buffer, KeyValue key) {
+            any.write(buffer, key);
+        }
+
+        @Override
+        public KeyValue read(ByteBuffer buffer) {
+            return (KeyValue) any.read(buffer);
+        }
+
+        @Override
+        public KeyValue[] createStorage(int size) {
+            return new KeyValue[size];
+        }
     }
 
     private void save() {
