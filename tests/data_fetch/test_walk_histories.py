@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from data_fetch.store import Store
-from fetch_harness import World, pull
+from fetch_harness import World, iso, pull
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +44,9 @@ class Run:
 
 change = st.builds(
     Change,
-    st.sampled_from(("edit", "edit", "add", "close", "merge", "label", "edit twice", "rename", "tick")),
+    st.sampled_from(
+        ("edit", "edit", "add", "close", "merge", "label", "edit twice", "edit late", "rename", "tick")
+    ),
     st.sampled_from((0, 0, 1, 60, 299, 300, 301, 4000)),
     st.integers(0, 40),
 )
@@ -135,8 +137,14 @@ def happen(world: World, made: Change) -> None:
     else:
         old = world.corpus.pull(name, number)
         assert old is not None
+        title = f"{old['title'][:40]}+{made.which}"
+        if made.what == "edit late":
+            # A server writes a change some minutes after the time that it notes for it.
+            moment = max(old["updated_at"], iso(world.clock.now() - 250))
+            world.corpus.update(name, number, title=title, updated_at=moment)
+            return
         for _ in range(2 if made.what == "edit twice" else 1):
-            world.corpus.update(name, number, title=f"{old['title'][:40]}+{made.which}")
+            world.corpus.update(name, number, title=title)
 
 
 def check_history(store: Store, counts: tuple[int, ...], ties: bool, runs: list[Run], size: int) -> None:

@@ -152,11 +152,10 @@ class RepositoryWalk:
             return self._source.page(self._question(walk))
 
     def _question(self, walk: Walk) -> Question:
-        etag = (
-            self._checkpoint.etag
-            if walk.floor is not None and self._checkpoint.shape == self._shape
-            else None
-        )
+        known = self._checkpoint
+        # Only when nothing older than the newest page can still appear, as for the probe.
+        same = walk.floor is not None and known.shape == self._shape and known.settled
+        etag = known.etag if same else None
         return Question(self._name, walk.position, etag, self._size, self._current(walk))
 
     def _current(self, walk: Walk) -> Callable[[dict[int, datetime]], set[int]]:

@@ -210,8 +210,9 @@ def _said(response: Response) -> str:
 
 
 def _error(kind: type[GitHubError], request: Request, message: str, response: Response) -> GitHubError:
-    time = limits.server_time(response.headers)
-    return kind(f"{request.label}: {message[:_MAX_MESSAGE]}", status=response.status, server_time=time)
+    error = kind(f"{request.label}: {message[:_MAX_MESSAGE]}", status=response.status)
+    error.server_time = limits.server_time(response.headers)
+    return error
 
 
 def object_error(

@@ -23,12 +23,14 @@ from __future__ import annotations
 
 
 class GitHubError(Exception):
-    """One request that brought no data. `status` is 0 where there was no reply."""
+    """One request that brought no data. `status` is 0 where there was no reply, `server_time`
+    GitHub's clock in epoch seconds where the reply had it.
+    """
 
-    def __init__(self, message: str, *, status: int = 0, server_time: float | None = None) -> None:
+    def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
-        self.server_time = server_time
+        self.server_time: float | None = None
 
 
 class NetworkFailure(GitHubError):

@@ -8,6 +8,7 @@ from typing import Protocol
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
 
 from github_client.errors import NetworkFailure
 from github_client.messages import USER_AGENT, Request, Response
@@ -65,13 +66,14 @@ class HttpTransport:
                 body = self._read(reply, request, end)
                 headers = {name.lower(): value for name, value in reply.headers.items()}
                 return Response(reply.status_code, headers, body)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             # Without the cause: its message and its request may hold headers.
             raise NetworkFailure(f"{request.label}: {type(error).__name__}") from None
 
     def _read(self, reply: requests.Response, request: Request, end: float) -> bytes:
         body = bytearray()
-        for chunk in reply.iter_content(_CHUNK):
+        # read1 gives what has arrived; a read of a whole chunk would wait for all of it.
+        while chunk := reply.raw.read1(_CHUNK, decode_content=True):
             body += chunk
             if len(body) > self._max_bytes:
                 raise NetworkFailure(f"{request.label}: more than {self._max_bytes} bytes")

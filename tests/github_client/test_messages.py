@@ -1,0 +1,33 @@
+"""messages.py: requests as GitHub wants them."""
+
+import json
+
+from github_client.messages import API_VERSION, Api
+
+
+def test_every_request_pins_the_version_of_the_interface() -> None:
+    api = Api()
+    for request in (api.get("/x"), api.get("/x", "tag"), api.graphql("query", {}), api.post("/x", {})):
+        assert request.headers["X-GitHub-Api-Version"] == API_VERSION
+
+
+def test_an_enterprise_server_has_graphql_beside_rest() -> None:
+    assert Api().graphql_url == "https://api.github.com/graphql"
+    assert Api("https://github.example/api/v3/").graphql_url == "https://github.example/api/graphql"
+    assert Api("http://127.0.0.1:8080").graphql_url == "http://127.0.0.1:8080/graphql"
+
+
+def test_a_get_has_its_parameters_and_its_etag() -> None:
+    request = Api().get("/repos/a/b/pulls", 'W/"x"', state="all", page=2)
+    assert request.url == "https://api.github.com/repos/a/b/pulls?state=all&page=2"
+    assert request.headers["If-None-Match"] == 'W/"x"'
+    assert (request.method, request.resource) == ("GET", "core")
+    assert request.label == "GET /repos/a/b/pulls"
+    assert Api().get("https://api.github.com/repositories/1?page=2").url.endswith("/repositories/1?page=2")
+    assert Api().get("/search/repositories", q="stars:>1").resource == "search"
+
+
+def test_a_query_has_its_variables() -> None:
+    request = Api().graphql("query X", {"a": 1})
+    assert json.loads(request.body or b"") == {"query": "query X", "variables": {"a": 1}}
+    assert (request.method, request.resource) == ("POST", "graphql")
