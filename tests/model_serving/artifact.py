@@ -56,7 +56,11 @@ def pull_request(number: int, seed: int = 0) -> dict[str, Any]:
         "labels": [],
         "assignees": [],
         "author_association": "CONTRIBUTOR",
-        "head": {"ref": f"branch-{number}", "sha": "0" * 40, "repo": {"id": 7, "full_name": f"fork/{number}"}},
+        "head": {
+            "ref": f"branch-{number}",
+            "sha": "0" * 40,
+            "repo": {"id": 7, "full_name": f"fork/{number}"},
+        },
         "base": {"ref": "main", "sha": "0" * 40, "repo": {"id": 3, "full_name": repository}},
     }
 
@@ -66,7 +70,9 @@ def make_model(folder: Path, *, seed: int = 0, pulls: int = 300) -> Path:
     code = feature_code()
     files = folder / "artifacts"
     files.mkdir(parents=True)
-    shutil.copytree(FEATURE_CODE, folder / "code" / "pr_features", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        FEATURE_CODE, folder / "code" / "pr_features", ignore=shutil.ignore_patterns("__pycache__")
+    )
     documents = [code.documents.from_rest(pull_request(number)) for number in range(pulls)]
     preprocessor = _preprocessor(code, documents)
     (files / "preprocessor.json").write_text(json.dumps(preprocessor.to_json()))
@@ -105,7 +111,9 @@ def _write(file: Path, content: Any) -> None:
 
 def _preprocessor(code: Any, documents: list[dict[str, Any]]) -> Any:
     frequencies = Counter(
-        word for document in documents for word in set(f"{document['title']} {document['body'] or ''}".lower().split())
+        word
+        for document in documents
+        for word in set(f"{document['title']} {document['body'] or ''}".lower().split())
     )
     profile = code.profile.CorpusProfile.build(len(documents), frequencies.items())
     rows = [code.rows.row(document, code.history.History(), profile) for document in documents]

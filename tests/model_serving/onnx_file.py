@@ -33,7 +33,9 @@ def _tensor(name: str, value: np.ndarray) -> bytes:
 
 
 def _node(kind: str, inputs: list[str], output: str, keepdims: int | None = None) -> bytes:
-    body = b"".join(_bytes(1, name) for name in inputs) + _bytes(2, output) + _bytes(3, output) + _bytes(4, kind)
+    body = (
+        b"".join(_bytes(1, name) for name in inputs) + _bytes(2, output) + _bytes(3, output) + _bytes(4, kind)
+    )
     if keepdims is not None:
         body += _bytes(5, _bytes(1, "keepdims") + _int(3, keepdims) + _int(20, 2))
     return body

@@ -20,10 +20,11 @@ from stage_runtime.settings import load_settings
 from model_serving.app import Application, worker_application
 from model_serving.artifacts import default_cache, local_folder
 from model_serving.metrics import worker_gone
-from model_serving.model import ServedModel, load_model
+from model_serving.model import BrokenModel, ServedModel, load_model
 from model_serving.registry import open_registry
 from model_serving.settings import Settings
 from model_serving.shared_state import SharedState
+from model_serving.traffic import place
 from model_serving.wsgi_server import Server
 
 
@@ -42,7 +43,10 @@ def main(argv: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     settings = load_settings(Settings, argv, "model_serving")
     master = os.getpid()
+    if settings.data_root:
+        place(settings.data_root, settings.do_spaces_bucket)
     model = find_model(settings)
+    prove_apart(model)
     state = SharedState(settings.state_dir or Path(tempfile.mkdtemp(prefix="model-serving-")))
     try:
         state.prepare()
@@ -63,6 +67,34 @@ def find_model(settings: Settings) -> ServedModel:
         found, settings.mlflow_tracking_uri, settings.model_cache_dir or default_cache(), settings.s3
     )
     return load_model(found.name, found.version, folder)
+
+
+def prove_apart(model: ServedModel) -> None:
+    """Prove the golden request in a process of its own; raises BrokenModel.
+
+    Not here: ONNX Runtime's threads would not survive the fork of the workers. Not only there: a worker that cannot
+    boot gets a stack trace from gunicorn around the one line that says why.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        said = b""
+        try:
+            model.open()
+        except BaseException as error:
+            said = str(error).encode("utf-8", "replace")[:4000] or b"unknown"
+        finally:
+            os.write(writer, said)
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answer:
+        said = answer.read()
+    _, status = os.waitpid(pid, 0)
+    if status != 0:
+        said = f"Model {model.name} version {model.version}: its process ended with status {status}".encode()
+    if said:
+        raise BrokenModel(said.decode("utf-8"))
 
 
 def serve(settings: Settings, model: ServedModel, state: SharedState, master: int) -> int:

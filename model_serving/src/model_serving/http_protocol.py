@@ -132,11 +132,16 @@ class RequestReader:
         self._chunks: list[bytes] = []
         self.body_bytes = 0
         self.in_request = False
+        self._in_body = False
+        self._head_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Take received bytes; raises Refused for what is no acceptable request."""
         if self._upgraded:
             return
+        if not self._in_body:
+            # The parser holds an unfinished header back, so what it has taken is counted here.
+            self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -149,6 +154,9 @@ class RequestReader:
                 raise Refused(HTTPStatus.BAD_REQUEST, f"this is no HTTP/1.1 request: {error}") from error
         if self._refused is not None:
             raise self._refused
+        most = self.limits.target + self.limits.headers
+        if self.in_request and not self._in_body and self._head_bytes > most:
+            raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a head of more than {most} bytes")
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         # Exceptions in callbacks come out of httptools wrapped; keep the first and raise it from feed().
@@ -183,6 +191,9 @@ class RequestReader:
         elif lower == b"expect" and value.lower() == b"100-continue":
             self.wants_continue = True
 
+    def on_headers_complete(self) -> None:
+        self._in_body = True
+
     def on_body(self, part: bytes) -> None:
         self._chunks.append(part)
         self.body_bytes += len(part)
@@ -202,6 +213,7 @@ class RequestReader:
         )
         self.wants_continue = False
         self._chunks, self.body_bytes, self.in_request = [], 0, False
+        self._in_body, self._head_bytes = False, 0
 
     def _refuse_body(self) -> None:
         self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self.limits.body} bytes")

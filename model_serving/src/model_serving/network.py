@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class Network:
 
     def open(self) -> None:
         """Make the session; raises ValueError naming the file when ONNX Runtime refuses it."""
+        # Without this, ONNX Runtime 1.32 writes a file into the temporary folder and reports to Microsoft.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -78,12 +78,18 @@ class S3Store:
 
 
 def open_store(root: str, bucket: str, access: S3Access) -> Store:
-    """The store at DATA_ROOT; nothing is contacted yet. Raises WrongSettings for an address it does not know."""
+    """The store at DATA_ROOT; nothing is contacted yet. Raises WrongSettings as `place` does."""
+    found = place(root, bucket)
+    return FolderStore(found) if isinstance(found, Path) else S3Store(*found, access)
+
+
+def place(root: str, bucket: str) -> Path | tuple[str, str]:
+    """A folder, or (bucket, prefix); raises WrongSettings for an address that is neither."""
     scheme, separator, rest = root.partition("://")
     if not separator:
-        return FolderStore(Path(root))
+        return Path(root)
     if scheme == "file":
-        return FolderStore(Path(rest))
+        return Path(rest)
     if scheme not in {"s3", "s3a"}:
         raise WrongSettings(
             f"DATA_ROOT: expected a folder or s3a://bucket/prefix, found the scheme {scheme!r}."
@@ -93,7 +99,7 @@ def open_store(root: str, bucket: str, access: S3Access) -> Store:
         raise WrongSettings(
             "DATA_ROOT: expected a bucket in s3a://bucket/prefix or in DO_SPACES_BUCKET, found none."
         )
-    return S3Store(named or bucket, prefix.rstrip("/") + "/" if prefix.strip("/") else "", access)
+    return named or bucket, prefix.rstrip("/") + "/" if prefix.strip("/") else ""
 
 
 class TrafficRecorder:

@@ -1,0 +1,183 @@
+import json
+from typing import Any
+
+import pytest
+from artifact import pull_request
+from model_serving.app import create_app
+from model_serving.model import ServedModel
+from model_serving.settings import Settings
+from werkzeug.test import Client
+
+SCORE = {
+    "repo_name", "number", "reconstruction_error", "threshold", "is_anomaly", "anomaly_score", "reasons",
+    "model_version", "request_id",
+}  # fmt: skip
+
+
+def as_document(pull: dict[str, Any], model: ServedModel) -> dict[str, Any]:
+    """The same pull request in the collection's names, as JSON would hold it."""
+    document = model.documents.from_rest(pull)
+    return json.loads(json.dumps(document, default=lambda moment: moment.isoformat()))
+
+
+def test_one_pull_request(client: Client, pull: dict[str, Any], model: ServedModel) -> None:
+    answer = client.post("/predict", json=pull, headers={"X-Request-ID": "abc-1"})
+    score = answer.get_json()
+    assert answer.status_code == 200
+    assert set(score) == SCORE
+    document = model.documents.from_rest(pull)
+    assert score["reconstruction_error"] == pytest.approx(
+        float(model.scorer.run([document]).reconstruction_error[0])
+    )
+    assert score["is_anomaly"] == (score["reconstruction_error"] > score["threshold"])
+    assert (score["request_id"], score["model_version"]) == ("abc-1", "1")
+    assert score["reasons"] and set(score["reasons"][0]) == {"feature", "share", "value", "usual", "text"}
+
+
+def test_a_list_is_answered_in_order(client: Client) -> None:
+    pulls = [pull_request(number) for number in range(20)]
+    scores = client.post("/predict", json=pulls).get_json()["scores"]
+    assert [score["number"] for score in scores] == [pull["number"] for pull in pulls]
+    alone = [client.post("/predict", json=pull).get_json()["reconstruction_error"] for pull in pulls]
+    assert [score["reconstruction_error"] for score in scores] == pytest.approx(alone, rel=1e-5)
+
+
+def test_an_empty_list(client: Client) -> None:
+    assert client.post("/predict", json=[]).get_json() == {"scores": []}
+
+
+def test_both_forms_give_the_same_score(client: Client, pull: dict[str, Any], model: ServedModel) -> None:
+    rest, ours = (client.post("/predict", json=body).get_json() for body in (pull, as_document(pull, model)))
+    assert rest["reconstruction_error"] == ours["reconstruction_error"]
+
+
+def test_history_of_the_caller_counts(client: Client, pull: dict[str, Any]) -> None:
+    plain = client.post("/predict", json=pull).get_json()
+    told = client.post("/predict", json=pull | {"history": {"author_opened": 500}}).get_json()
+    assert plain["reconstruction_error"] != told["reconstruction_error"]
+    null = client.post("/predict", json=pull | {"history": {"author_opened": None}}).get_json()
+    assert null["reconstruction_error"] == plain["reconstruction_error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [
+        ({"title": 5}, 422, "title"),
+        ({"created_at": "yesterday"}, 422, "created_at"),
+        ({"created_at": None}, 422, "created_at"),
+        ({"additions": -1}, 422, "additions"),
+        ({"additions": 1.5}, 422, "additions"),
+        ({"additions": 10**30}, 422, "additions"),
+        ({"base": {"repo": {"full_name": "no-slash"}}}, 422, "base.repo.full_name"),
+        ({"user": {"login": ["x"]}}, 422, "user.login"),
+        ({"labels": [{"name": 3}]}, 422, "labels[0].name"),
+        ({"history": {"author_opened": -3}}, 422, "history"),
+        ({"history": {"author_age": 3}}, 422, "history"),
+        ({"base": None}, 422, "repo_name"),
+    ],
+)
+def test_a_bad_value_is_named(
+    client: Client, pull: dict[str, Any], change: dict[str, Any], status: int, field: str
+) -> None:
+    answer = client.post("/predict", json=pull | change)
+    problem = answer.get_json()
+    assert answer.status_code == status
+    assert answer.content_type == "application/problem+json"
+    assert problem["field"].startswith(field)
+    assert problem["status"] == status and problem["detail"] and problem["type"].startswith("/docs#problem-")
+
+
+def test_one_bad_item_refuses_the_list_with_its_index(client: Client, pull: dict[str, Any]) -> None:
+    for bad in ({"title": 5}, {"created_at": "x"}):
+        problem = client.post("/predict", json=[pull, pull, pull | bad]).get_json()
+        assert (problem["status"], problem["index"]) == (422, 2)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"nonsense", b'{"title": NaN}', b'{"title": "\\ud800"}', b'{"title": "\xff"}', b"\xef\xbb\xbf{}",
+        b'{"a":' * 100_000, b'{"x":' + b"[" * 100_000, '{"title": "x"}'.encode("utf-16"),
+    ],
+)  # fmt: skip
+def test_what_is_no_json_is_a_400(client: Client, body: bytes) -> None:
+    answer = client.post("/predict", data=body, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.get_json()["type"] == "/docs#problem-no-json"
+
+
+@pytest.mark.parametrize("body", [b"5", b'"x"', b"null", b"[5]", b"[[]]", b"[" * 100_000])
+def test_json_of_another_kind_is_a_422(client: Client, body: bytes) -> None:
+    assert client.post("/predict", data=body, content_type="application/json").status_code == 422
+
+
+def test_other_media_types_and_packed_bodies_are_refused(client: Client, pull: dict[str, Any]) -> None:
+    body = json.dumps(pull)
+    assert client.post("/predict", data=body, content_type="text/xml").status_code == 415
+    packed = client.post(
+        "/predict", data=body, content_type="application/json", headers={"Content-Encoding": "gzip"}
+    )
+    assert packed.status_code == 415 and packed.get_json()["field"] == "Content-Encoding"
+    assert (
+        client.post("/predict", data=body, content_type="application/vnd.x+json; charset=utf-8").status_code
+        == 200
+    )
+
+
+def test_too_many_items(model: ServedModel, pull: dict[str, Any]) -> None:
+    client = Client(create_app(Settings(max_items=3), model))
+    assert client.post("/predict", json=[pull] * 3).status_code == 200
+    answer = client.post("/predict", json=[pull] * 4)
+    assert answer.status_code == 413 and "at most 3" in answer.get_json()["detail"]
+
+
+def test_unknown_fields_are_refused_on_request(model: ServedModel, pull: dict[str, Any]) -> None:
+    client = Client(create_app(Settings(unknown_fields="refuse"), model))
+    ours = as_document(pull, model)
+    assert client.post("/predict", json=ours).status_code == 200
+    assert client.post("/predict", json=pull | {"new_at_github": 1}).status_code == 200
+    answer = client.post("/predict", json=[ours, ours | {"additons": 1}])
+    assert answer.status_code == 422
+    assert (answer.get_json()["field"], answer.get_json()["index"]) == ("additons", 1)
+
+
+def test_a_wrong_request_id_is_replaced(client: Client, pull: dict[str, Any]) -> None:
+    for given in ("a b", "x" * 200, "<script>"):
+        score = client.post("/predict", json=pull, headers={"X-Request-ID": given}).get_json()
+        assert score["request_id"] != given
+
+
+def test_without_a_model_nothing_is_ready() -> None:
+    client = Client(create_app(Settings()))
+    assert client.get("/health").status_code == 200
+    assert client.get("/ready").status_code == 503
+    assert client.post("/predict", json=pull_request(1)).status_code == 503
+    assert client.get("/model").status_code == 503
+    assert client.get("/v2/health/ready").status_code == 503
+    assert client.get("/").status_code == 200
+
+
+def test_a_fault_of_ours_is_a_500_without_its_cause(
+    model: ServedModel, pull: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(Settings(), model)
+    monkeypatch.setattr(app.parts.service, "score", lambda *a, **k: 1 / 0)
+    answer = Client(app).post("/predict", json=pull)
+    assert answer.status_code == 500
+    assert "ZeroDivision" not in answer.get_data(as_text=True)
+
+
+def test_authors_are_hashed_with_the_key_of_fetching(model: ServedModel, pull: dict[str, Any]) -> None:
+    app = create_app(Settings(author_hash_key="k" * 32), model)
+    document = app.parts.service._document(model, pull, None)
+    assert (
+        document["author_login"].startswith("author-") and document["author_login"] != pull["user"]["login"]
+    )
+
+
+def test_other_methods_and_paths(client: Client) -> None:
+    answer = client.get("/predict")
+    assert answer.status_code == 405 and "POST" in answer.headers["Allow"]
+    assert answer.content_type == "application/problem+json"
+    assert client.get("/nothing").status_code == 404
+    assert client.post("/predict/", json={}).status_code in {404, 422}

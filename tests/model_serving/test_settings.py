@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+from model_serving.settings import Settings
+from stage_runtime.exits import WrongSettings
+from stage_runtime.settings import load_settings, settings_table
+
+
+def test_the_readme_lists_every_setting(repository: Path) -> None:
+    assert settings_table(Settings) in (repository / "model_serving" / "README.md").read_text()
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = load_settings(Settings, [], "model_serving", environ={"RELOAD_TOKEN": "very-secret-token"})
+    assert "very-secret-token" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "http"), ("TRAFFIC_SAMPLE", "2"), ("UNKNOWN_FIELDS", "maybe")]
+)
+def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
+    with pytest.raises(WrongSettings, match=name):
+        load_settings(Settings, [], "model_serving", environ={name: value})
+
+
+def test_workers_follow_the_cores() -> None:
+    assert Settings().worker_count >= 1
+    assert Settings(workers=3).worker_count == 3

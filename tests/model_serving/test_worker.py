@@ -1,0 +1,221 @@
+"""The worker as it runs: connections, slow senders, draining."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+from artifact import pull_request
+from service_process import ServiceProcess
+
+
+def connect(service: ServiceProcess) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", service.port), timeout=10)
+
+
+def post(body: bytes, path: str = "/predict", more: bytes = b"") -> bytes:
+    return (
+        b"POST " + path.encode() + b" HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n%s\r\n" % (len(body), more) + body
+    )
+
+
+def read_answer(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """One answer from a connection."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = sock.recv(65536)
+        if not part:
+            raise ConnectionError(f"closed after {data!r}")
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+    length = int(headers.get("content-length", 0))
+    while len(body) < length:
+        body += sock.recv(65536)
+    assert len(body) == length
+    return int(lines[0].split()[1]), headers, body
+
+
+@pytest.fixture
+def body() -> bytes:
+    return json.dumps(pull_request(3)).encode()
+
+
+def test_connections_are_kept_and_requests_may_be_sent_ahead(start: Any, body: bytes) -> None:
+    service = start()
+    with connect(service) as sock:
+        for _ in range(3):
+            sock.sendall(post(body))
+            assert read_answer(sock)[0] == 200
+        sock.sendall(post(body) + b"GET /model HTTP/1.1\r\nHost: a\r\n\r\n" + post(body))
+        # In order, although /model is answered by a thread.
+        found = b""
+        while found.count(b"HTTP/1.1 200 OK") < 3:
+            found += sock.recv(65536)
+        assert found.index(b'"request_id"') < found.index(b'"workers"') < found.rindex(b'"request_id"')
+
+
+def test_head_chunks_old_clients_and_continue(start: Any, body: bytes) -> None:
+    service = start()
+    with connect(service) as sock:
+        sock.sendall(b"HEAD /health HTTP/1.1\r\nHost: a\r\n\r\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        data = b""
+        while data.count(b"alive") < 1:
+            data += sock.recv(65536)
+        assert data.count(b"HTTP/1.1 200 OK") == 2 and data.count(b"alive") == 1
+    with connect(service) as sock:
+        sock.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        )
+        assert read_answer(sock)[0] == 200
+    with connect(service) as sock:
+        sock.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        assert read_answer(sock)[1]["connection"] == "close"
+        assert sock.recv(10) == b""
+    with connect(service) as sock:
+        head, _, rest = post(body, more=b"Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+        sock.sendall(head + b"\r\n\r\n")
+        assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(rest)
+        assert read_answer(sock)[0] == 200
+
+
+def test_slow_senders_hold_nobody_up_and_are_ended(start: Any, body: bytes) -> None:
+    service = start(request_seconds=2)
+    slow = [connect(service) for _ in range(50)]
+    for sock in slow:
+        sock.sendall(post(body)[:-5])
+    begin = time.monotonic()
+    for _ in range(20):
+        assert service.post("/predict", pull_request(1))[0] == 200
+    assert time.monotonic() - begin < 1.5
+    status, headers, _ = read_answer(slow[0])
+    assert (status, headers["connection"]) == (408, "close")
+    for sock in slow:
+        sock.close()
+
+
+def test_a_client_that_does_not_read_is_dropped(start: Any) -> None:
+    service = start(request_seconds=1)
+    pulls = json.dumps([pull_request(number) for number in range(200)]).encode()
+    with connect(service) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        raw = post(pulls) * 20
+        sent = 0
+        end = time.monotonic() + 8
+        with pytest.raises((ConnectionError, BrokenPipeError)):
+            while time.monotonic() < end:
+                try:
+                    sent += sock.send(raw[sent % len(raw) :][:65536])
+                except BlockingIOError:
+                    time.sleep(0.05)
+    assert service.get("/health")[0] == 200
+
+
+def test_too_large_is_answered_before_it_is_sent(start: Any) -> None:
+    service = start(max_body_bytes=10_000)
+    with connect(service) as sock:
+        sock.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 60_000)
+        status, _, content = read_answer(sock)
+        assert status == 413 and b"larger than 10000 bytes" in content
+    assert 'status="413"' in service.get("/metrics")[1]
+
+
+def test_a_waiting_request_does_not_hold_up_a_score(start: Any, tmp_path: Any) -> None:
+    # Nothing listens there: each page waits for MongoDB as long as it may.
+    service = start(mongo_uri="mongodb://127.0.0.1:9", mongo_timeout_seconds=3)
+    page = threading.Thread(target=service.get, args=("/",))
+    page.start()
+    time.sleep(0.2)
+    begin = time.monotonic()
+    assert service.post("/predict", pull_request(1))[0] == 200
+    assert time.monotonic() - begin < 1.5
+    page.join()
+
+
+def test_unready_first_then_drained(start: Any, body: bytes) -> None:
+    service = start(workers=2, drain_wait_seconds=1.0)
+    half = connect(service)
+    half.sendall(post(body)[:100])
+    kept = connect(service)
+    kept.sendall(post(body))
+    assert read_answer(kept)[1].get("connection") is None
+    os.kill(service.process.pid, signal.SIGTERM)
+    time.sleep(0.4)
+    status, problem = service.get("/ready")
+    assert status == 503 and "draining" in problem["detail"]
+    # New connections and kept ones are still answered, and told to go.
+    assert service.post("/predict", pull_request(1))[0] == 200
+    kept.sendall(post(body))
+    assert read_answer(kept)[1]["connection"] == "close"
+    time.sleep(1.0)
+    half.sendall(post(body)[100:])
+    assert read_answer(half)[0] == 200
+    assert service.process.wait(20) == 0
+    half.close()
+    kept.close()
+
+
+def test_no_request_is_lost_when_it_ends_under_load(start: Any, body: bytes) -> None:
+    service = start(workers=2, drain_wait_seconds=0.7)
+    done: list[int] = []
+    lost: list[str] = []
+
+    def client() -> None:
+        # As a load balancer: it stops sending when the service says that it is not ready.
+        while True:
+            try:
+                if service.get("/ready")[0] != 200:
+                    return
+                with connect(service) as sock:
+                    for _ in range(20):
+                        sock.sendall(post(body))
+                        status, headers, _ = read_answer(sock)
+                        done.append(status)
+                        if headers.get("connection") == "close":
+                            break
+            except OSError as error:
+                lost.append(repr(error))
+                return
+
+    clients = [threading.Thread(target=client) for _ in range(6)]
+    for thread in clients:
+        thread.start()
+    time.sleep(1.5)
+    assert service.terminate() == 0
+    for thread in clients:
+        thread.join(20)
+    assert lost == [] and len(done) > 50 and set(done) == {200}
+
+
+def test_a_worker_that_dies_is_replaced(start: Any) -> None:
+    service = start(workers=2)
+    victim = service.worker_pids()[0]
+    os.kill(victim, signal.SIGKILL)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        time.sleep(0.2)
+        pids = service.worker_pids()
+        workers = service.get("/model")[1]["workers"]
+        if victim not in pids and {worker["pid"] for worker in workers} == set(pids) and len(pids) == 2:
+            return
+    raise AssertionError(service.log)
+
+
+def test_nothing_is_left_after_an_interrupt(start: Any, tmp_path: Any) -> None:
+    service = start(workers=2)
+    workers = service.worker_pids()
+    os.killpg(service.process.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches all of them
+    assert service.process.wait(15) in {0, 4}
+    time.sleep(0.3)
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
