@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from local_setup.corpus import CorpusSettings, generate
 from local_setup.github_standin import DEFAULT_TOKEN, Corpus, GitHubStandIn, ManualClock, Reply
 from local_setup.mongodb import embedded_mongodb

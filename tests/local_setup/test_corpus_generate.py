@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import resource
 import statistics
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from local_setup.corpus import CorpusSettings, generate
 from local_setup.corpus.__main__ import main
 from local_setup.corpus.anomalies import KINDS
@@ -37,7 +37,20 @@ def test_the_same_settings_give_the_same_bytes(tmp_path: Path) -> None:
     files = []
     for turn in "ab":
         out, labels = tmp_path / f"{turn}.jsonl.gz", tmp_path / f"{turn}.labels.jsonl"
-        main(["--out", str(out), "--labels", str(labels), "--pulls", "300", "--repositories", "3", "--seed", "5"])
+        main(
+            [
+                "--out",
+                str(out),
+                "--labels",
+                str(labels),
+                "--pulls",
+                "300",
+                "--repositories",
+                "3",
+                "--seed",
+                "5",
+            ]
+        )
         files.append((out.read_bytes(), labels.read_bytes()))
     assert files[0] == files[1]
     other = tmp_path / "other.jsonl.gz"
@@ -56,7 +69,7 @@ def test_counts_ids_numbers_and_times(generated: Labelled, by_repository: dict[s
     assert created == sorted(created)
     for pulls in by_repository.values():
         numbers = [pull["number"] for pull in pulls]
-        assert all(one < other for one, other in zip(numbers, numbers[1:], strict=False))
+        assert all(one < other for one, other in itertools.pairwise(numbers))
     for pull, _ in generated:
         ends = [epoch(pull[key]) for key in ("closed_at", "merged_at") if pull[key]]
         assert all(epoch(pull["created_at"]) <= end <= epoch(pull["updated_at"]) for end in ends)
@@ -138,7 +151,9 @@ def test_wrong_flags_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_no_files_when_not_asked_for() -> None:
-    assert not any("files" in pull for pull, _ in generate(CorpusSettings(pulls=60, repositories=2, files=False)))
+    assert not any(
+        "files" in pull for pull, _ in generate(CorpusSettings(pulls=60, repositories=2, files=False))
+    )
 
 
 @pytest.mark.long

@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from local_setup import jars
 from local_setup.errors import JarsUnavailable
 from local_setup.java_runtime import find_java
@@ -31,7 +30,9 @@ def filled(tmp_path: Path) -> Path:
 def test_a_filled_cache_needs_no_ivy(filled: Path) -> None:
     found = jars.class_path(find_java(), cache=filled, ivy_jar=Path("/nowhere.jar"))
     assert (found[0] / "local_setup" / "EmbeddedMongo.class").is_file()
-    assert {path.name for path in found[1:]} == {name for name in jars.pinned() if not name.startswith("ecj-")}
+    assert {path.name for path in found[1:]} == {
+        name for name in jars.pinned() if not name.startswith("ecj-")
+    }
     assert not list(filled.glob(".compiling-*"))
 
 

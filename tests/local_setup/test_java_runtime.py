@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from local_setup import java_runtime, mongodb
 from local_setup.errors import JavaMissing
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import pymongo
 import pytest
+from local_setup import mongodb
+from local_setup.errors import ServerFailed
 from pymongo import InsertOne, ReplaceOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure
-
-from local_setup import mongodb
-from local_setup.errors import ServerFailed
 
 
 def day(number: int) -> dt.datetime:
@@ -85,6 +84,19 @@ def test_what_the_stages_ask(collection: Collection[dict[str, Any]]) -> None:
     assert "repo_1_at_1" in collection.index_information()
     assert collection.delete_many({"_id": {"$in": [0, 1]}}).deleted_count == 2
     assert len(list(collection.find().batch_size(7))) == 19
+
+
+def test_results_beyond_a_message_come_in_batches(collection: Collection[dict[str, Any]]) -> None:
+    """52 MB in all; a driver refuses a message of more than 48."""
+    big = "x" * 2_000_000
+    for number in range(26):
+        collection.insert_one({"_id": number, "text": big})
+    assert [one["_id"] for one in collection.find().sort("_id", -1)] == list(range(25, -1, -1))
+    assert len(list(collection.find({"_id": {"$gte": 0}}).batch_size(5))) == 26
+    assert len(list(collection.find().limit(17))) == 17
+    assert len(list(collection.aggregate([{"$match": {}}, {"$project": {"text": 1}}]))) == 26
+    with pytest.raises(OperationFailure, match=r"[Cc]ursor"):
+        collection.database.command("getMore", 987_654, collection=collection.name)
 
 
 def test_a_unique_index_is_kept(collection: Collection[dict[str, Any]]) -> None:

@@ -13,10 +13,9 @@ from typing import Any
 
 import pymongo
 import pytest
+from local_setup import mongodb
 from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
-
-from local_setup import mongodb
 
 BATCH = 25
 
@@ -44,7 +43,10 @@ def write_until_it_breaks(uri: str, acknowledged: list[int]) -> None:
             while True:
                 numbers = range(number, number + BATCH)
                 pulls.bulk_write(
-                    [UpdateOne({"_id": n}, {"$set": {"unique": n, "text": "x" * 200}}, upsert=True) for n in numbers]
+                    [
+                        UpdateOne({"_id": n}, {"$set": {"unique": n, "text": "x" * 200}}, upsert=True)
+                        for n in numbers
+                    ]
                 )
                 acknowledged.extend(numbers)
                 number += BATCH
@@ -52,7 +54,7 @@ def write_until_it_breaks(uri: str, acknowledged: list[int]) -> None:
             return
 
 
-@pytest.mark.parametrize("seconds", [0.4, 0.9])
+@pytest.mark.parametrize("seconds", [0.5, pytest.param(1.3, marks=pytest.mark.long)])
 def test_no_acknowledged_write_is_lost_when_the_jvm_is_killed(tmp_path: Path, seconds: float) -> None:
     server = mongodb.start(tmp_path)
     with pymongo.MongoClient[Any](server.uri) as client:

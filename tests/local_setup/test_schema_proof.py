@@ -9,7 +9,6 @@ from types import ModuleType
 
 import pytest
 from graphql import build_schema
-
 from local_setup.github_standin import graphql_api, whole_schema
 from local_setup.github_standin.graphql_schema import NULLABLE_HERE, small_schema
 
@@ -40,7 +39,11 @@ def test_a_part_has_no_differences() -> None:
     [
         ("state: State! }", "state: State! shoe: Int }", "Pull.shoe: only here"),
         ("state: State!", "state: State", "Pull.state: State here, State! there"),
-        ("draft: Boolean ", "draft: Boolean! ", "Pull.draft: listed as nullable here, but it is no exception"),
+        (
+            "draft: Boolean ",
+            "draft: Boolean! ",
+            "Pull.draft: listed as nullable here, but it is no exception",
+        ),
         ("draft: Boolean ", "draft: Int ", "Pull.draft: Int here, Boolean! there"),
         ("pull(number: Int!)", "pull", "Query.pull(number): required there, missing here"),
         ("pull(number: Int!)", "pull(number: Int)", "Query.pull(number): Int here, Int! there"),
@@ -48,7 +51,11 @@ def test_a_part_has_no_differences() -> None:
         ("State { OPEN CLOSED }", "State { OPEN }", "State: values ['CLOSED'] are not on both sides"),
         ("Kind { A }", "Kind { C }", "Kind: values ['A', 'B', 'C'] are not on both sides"),
         ("by: Kind!", "by: Kind", "Order(by): Kind here, Kind! there"),
-        ("type Pull {", "interface Odd { draft: Boolean } type Pull implements Odd {", "Pull: implements ['Odd'] only here"),
+        (
+            "type Pull {",
+            "interface Odd { draft: Boolean } type Pull implements Odd {",
+            "Pull: implements ['Odd'] only here",
+        ),
     ],
 )
 def test_every_difference_is_found(old: str, new: str, difference: str) -> None:

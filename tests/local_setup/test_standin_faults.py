@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from local_setup.github_standin import FAULTS, TRANSIENT, Corpus, Faults, GitHubStandIn, ManualClock
 
 QUERY = '{ repository(owner: "%s", name: "%s") { pullRequests(first: 2) { nodes { number } } } }'
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_kind_happens_by_script_and_only_once(standin: GitHubStandIn, client: Any, busiest: str, name: str) -> None:
+def test_every_kind_happens_by_script_and_only_once(
+    standin: GitHubStandIn, client: Any, busiest: str, name: str
+) -> None:
     fault = FAULTS[name]
     standin.faults.script([name])
 

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-
 from local_setup.github_standin import Corpus, GitHubStandIn, cursors
 
 PAGE = """
@@ -127,11 +126,15 @@ def test_files_are_paged(client: Any, corpus: Corpus, busiest: str) -> None:
     assert files["totalCount"] == len(paths) > 8
 
 
-def test_a_record_without_a_field_gives_null_and_no_default(client: Any, corpus: Corpus, busiest: str) -> None:
+def test_a_record_without_a_field_gives_null_and_no_default(
+    client: Any, corpus: Corpus, busiest: str
+) -> None:
     pull = next(corpus.pulls(busiest))
     for key in ("draft", "labels", "author_association", "assignees", "files"):
         del pull[key]
-    pull.update(updated_at="2026-07-01T00:00:00Z", user=None, assignee={"login": "x", "id": 1, "type": "User"})
+    pull.update(
+        updated_at="2026-07-01T00:00:00Z", user=None, assignee={"login": "x", "id": 1, "type": "User"}
+    )
     pull["head"] = {"ref": "gone", "repo": None}
     corpus.add(pull)
     owner, name = busiest.split("/")
@@ -205,7 +208,8 @@ def test_an_undefined_field_is_refused_as_github_does(client: Any) -> None:
 
 def test_one_missing_repository_leaves_the_others(client: Any, busiest: str) -> None:
     owner, name = busiest.split("/")
-    query = f'{{ a: repository(owner: "{owner}", name: "{name}") {{ nameWithOwner }} b: repository(owner: "x", name: "y") {{ id }} }}'
+    query = f'''{{ a: repository(owner: "{owner}", name: "{name}") {{ nameWithOwner }}
+      b: repository(owner: "x", name: "y") {{ id }} }}'''
     answer = client.graphql(query)
     assert answer["data"] == {"a": {"nameWithOwner": busiest}, "b": None}
     assert answer["errors"][0]["path"] == ["b"]
@@ -215,7 +219,8 @@ def test_points_follow_githubs_formula(client: Any, busiest: str) -> None:
     """Their example: 100 repositories, 50 issues, 60 labels = 5,101 requests = 51 points."""
     owner, name = busiest.split("/")
     query = """query($first: Int!) { rateLimit { cost nodeCount } repositoryOwner(login: "%s") {
-      repositories(first: 100) { nodes { pullRequests(first: 50) { nodes { labels(first: $first) { nodes { name } } } } } } } }"""
+      repositories(first: 100) { nodes { pullRequests(first: 50) { nodes {
+        labels(first: $first) { nodes { name } } } } } } } }"""
     answer = client.graphql(query % owner, first=60)
     assert answer["data"]["rateLimit"] == {"cost": 51, "nodeCount": 100 + 5_000 + 300_000}
     refused = client.graphql(query % owner, first=100)
@@ -246,7 +251,8 @@ def test_points_are_spent_until_none_is_left_and_come_back(client: Any, clock: A
 def test_renamed_repositories_are_followed(client: Any, corpus: Corpus, busiest: str) -> None:
     owner, name = busiest.split("/")
     corpus.rename(busiest, "elsewhere/renamed")
-    query = f'{{ repository(owner: "{owner}", name: "{name}") {{ nameWithOwner pullRequests(first: 1) {{ totalCount }} }} }}'
+    query = f'''{{ repository(owner: "{owner}", name: "{name}") {{
+      nameWithOwner pullRequests(first: 1) {{ totalCount }} }} }}'''
     assert client.graphql(query)["data"]["repository"]["nameWithOwner"] == "elsewhere/renamed"
     pull = next(corpus.pulls("elsewhere/renamed"))
     assert pull["base"]["repo"]["full_name"] == "elsewhere/renamed"
@@ -261,15 +267,22 @@ def test_blocked_and_spoilt_ones_are_partial_errors(client: Any, corpus: Corpus,
     answer = client.graphql(query % "additions", owner=owner, name=name)
     assert answer["data"]["repository"]["pullRequests"]["nodes"][0] is None
     assert answer["errors"][0]["path"] == ["repository", "pullRequests", "nodes", 0, "additions"]
-    assert client.graphql(query % "", owner=owner, name=name)["data"]["repository"]["pullRequests"]["nodes"][0]
+    assert client.graphql(query % "", owner=owner, name=name)["data"]["repository"]["pullRequests"]["nodes"][
+        0
+    ]
     corpus.block(busiest)
     answer = client.graphql(query % "", owner=owner, name=name)
-    assert (answer["data"], answer["errors"][0]["message"]) == ({"repository": None}, "Repository access blocked")
+    assert (answer["data"], answer["errors"][0]["message"]) == (
+        {"repository": None},
+        "Repository access blocked",
+    )
 
 
 def test_search_and_owners(client: Any, corpus: Corpus, busiest: str) -> None:
-    query = """query($query: String!, $after: String) { search(type: REPOSITORY, query: $query, first: 2, after: $after) {
-      repositoryCount pageInfo { hasNextPage endCursor } nodes { ... on Repository { nameWithOwner stargazerCount } } } }"""
+    query = """query($query: String!, $after: String) {
+      search(type: REPOSITORY, query: $query, first: 2, after: $after) {
+        repositoryCount pageInfo { hasNextPage endCursor }
+        nodes { ... on Repository { nameWithOwner stargazerCount } } } }"""
     first = client.graphql(query, query="stars:>=0 sort:stars")["data"]["search"]
     assert first["repositoryCount"] == 4
     assert first["pageInfo"]["endCursor"] == base64.b64encode(b"cursor:2").decode()
@@ -279,7 +292,10 @@ def test_search_and_owners(client: Any, corpus: Corpus, busiest: str) -> None:
     assert stars == sorted(stars, reverse=True)
     assert not second["data"]["search"]["pageInfo"]["hasNextPage"]
     owner = busiest.split("/")[0]
-    owners = f'{{ repositoryOwner(login: "{owner}") {{ repositories(first: 5, ownerAffiliations: [OWNER]) {{ totalCount nodes {{ nameWithOwner }} }} }} }}'
+    owners = f'''{{ repositoryOwner(login: "{owner}") {{
+      repositories(first: 5, ownerAffiliations: [OWNER]) {{ totalCount nodes {{ nameWithOwner }} }} }} }}'''
     found = client.graphql(owners)["data"]["repositoryOwner"]["repositories"]
     assert {"nameWithOwner": busiest} in found["nodes"]
-    assert client.graphql('{ repositoryOwner(login: "nobody") { login } }') == {"data": {"repositoryOwner": None}}
+    assert client.graphql('{ repositoryOwner(login: "nobody") { login } }') == {
+        "data": {"repositoryOwner": None}
+    }

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-
 from local_setup.github_standin import Corpus, GitHubStandIn, Latency, Limits, ManualClock
 from local_setup.github_standin.apps import App, BadJwt, verify
 
@@ -27,7 +26,9 @@ def test_a_wrong_token_is_401_and_none_is_anonymous(standin: GitHubStandIn, busi
     assert standin.request("GET", url, {"Authorization": "token local-token"}).status == 401
 
 
-def test_the_hours_points_end_and_come_back(client: Any, corpus: Corpus, clock: ManualClock, busiest: str) -> None:
+def test_the_hours_points_end_and_come_back(
+    client: Any, corpus: Corpus, clock: ManualClock, busiest: str
+) -> None:
     client.standin = GitHubStandIn(corpus, clock=clock, limits=Limits(core=3))
     replies = [client.get(f"/repos/{busiest}") for _ in range(4)]
     assert [reply.status for reply in replies] == [200, 200, 200, 403]
@@ -84,8 +85,12 @@ def test_latency_counts_pull_requests_and_cuts_graphql_off(client: Any, corpus: 
     assert client.get(f"/repos/{busiest}").delay == 0.2
 
 
-def test_an_enterprise_servers_paths_and_a_server_without_graphql(corpus: Corpus, client: Any, busiest: str) -> None:
-    reply = client.standin.request("GET", f"http://h/api/v3/repos/{busiest}/pulls?state=all&per_page=1", client.headers)
+def test_an_enterprise_servers_paths_and_a_server_without_graphql(
+    corpus: Corpus, client: Any, busiest: str
+) -> None:
+    reply = client.standin.request(
+        "GET", f"http://h/api/v3/repos/{busiest}/pulls?state=all&per_page=1", client.headers
+    )
     assert reply.status == 200
     assert "<http://h/api/v3/repositories/" in reply.headers["Link"]
     body = b'{"query": "{ viewer { login } }"}'
@@ -119,7 +124,9 @@ def signed(claims: dict[str, Any], algorithm: str = "RS256") -> str:
     head = _text(json.dumps({"alg": algorithm, "typ": "JWT"}).encode())
     content = f"{head}.{_text(json.dumps(claims).encode())}"
     size = (MODULUS.bit_length() + 7) // 8
-    digest = bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(content.encode()).digest()
+    digest = (
+        bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(content.encode()).digest()
+    )
     padded = b"\x00\x01" + b"\xff" * (size - len(digest) - 3) + b"\x00" + digest
     return f"{content}.{_text(pow(int.from_bytes(padded), PRIVATE, MODULUS).to_bytes(size))}"
 
@@ -140,7 +147,9 @@ def public_pem() -> str:
     return f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n"
 
 
-def test_an_installation_gets_a_token_that_ends_after_an_hour(standin: GitHubStandIn, clock: ManualClock, busiest: str) -> None:
+def test_an_installation_gets_a_token_that_ends_after_an_hour(
+    standin: GitHubStandIn, clock: ManualClock, busiest: str
+) -> None:
     standin.add_app("12", public_pem(), [34])
     now = int(clock.now())
     jwt = signed({"iat": now - 60, "exp": now + 540, "iss": "12"})

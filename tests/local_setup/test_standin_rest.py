@@ -9,7 +9,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-
 from local_setup.github_standin import Corpus
 
 
@@ -47,7 +46,9 @@ def test_links_name_the_repository_by_id(client: Any, corpus: Corpus, busiest: s
 def test_defaults_and_bounds_of_a_list(client: Any, corpus: Corpus, busiest: str) -> None:
     everything = json.loads(client.get(f"/repos/{busiest}/pulls?state=all").body)
     assert len(everything) == 30
-    assert [one["number"] for one in everything] == sorted((one["number"] for one in everything), reverse=True)
+    assert [one["number"] for one in everything] == sorted(
+        (one["number"] for one in everything), reverse=True
+    )
     only_open = walk(client, f"/repos/{busiest}/pulls?per_page=100")
     repository = corpus.repository(busiest)
     assert repository is not None
@@ -55,13 +56,20 @@ def test_defaults_and_bounds_of_a_list(client: Any, corpus: Corpus, busiest: str
     assert len(json.loads(client.get(f"/repos/{busiest}/pulls?state=all&per_page=5000").body)) <= 100
     assert json.loads(client.get(f"/repos/{busiest}/pulls?state=all&page=900").body) == []
     by_update = json.loads(client.get(f"/repos/{busiest}/pulls?state=all&sort=updated&direction=desc").body)
-    assert [one["updated_at"] for one in by_update] == sorted((one["updated_at"] for one in by_update), reverse=True)
+    assert [one["updated_at"] for one in by_update] == sorted(
+        (one["updated_at"] for one in by_update), reverse=True
+    )
     reply = client.get(f"/repos/{busiest}/pulls?state=strange")
     assert (reply.status, json.loads(reply.body)["message"]) == (422, "Validation Failed")
 
 
 def test_unknown_things_are_404_as_github_words_it(client: Any, busiest: str) -> None:
-    for url in ("/repos/no/body", "/repos/no/body/pulls", f"/repos/{busiest}/pulls/987654", "/orgs/nobody/repos"):
+    for url in (
+        "/repos/no/body",
+        "/repos/no/body/pulls",
+        f"/repos/{busiest}/pulls/987654",
+        "/orgs/nobody/repos",
+    ):
         reply = client.get(url)
         assert reply.status == 404
         assert json.loads(reply.body)["message"] == "Not Found"
@@ -75,7 +83,9 @@ def test_what_did_not_change_is_304_and_costs_nothing(client: Any, corpus: Corpu
     assert (again.status, again.body) == (304, b"")
     assert again.headers["X-RateLimit-Remaining"] == remaining
     corpus.update(busiest, next(corpus.pulls(busiest))["number"], title="changed")
-    after = client.get(url.replace("?", "?sort=updated&direction=desc&"), **{"If-None-Match": reply.headers["ETag"]})
+    after = client.get(
+        url.replace("?", "?sort=updated&direction=desc&"), **{"If-None-Match": reply.headers["ETag"]}
+    )
     assert after.status == 200
     assert int(after.headers["X-RateLimit-Remaining"]) == int(remaining) - 1
 
@@ -120,7 +130,9 @@ def strict(schema: Any, components: dict[str, Any]) -> Any:
         return schema
     if "$ref" in schema:
         return strict(components[schema["$ref"].rsplit("/", 1)[1]], components)
-    found = {key: strict(one, components) for key, one in schema.items() if key not in {"example", "examples"}}
+    found = {
+        key: strict(one, components) for key, one in schema.items() if key not in {"example", "examples"}
+    }
     if found.pop("nullable", False) is True:
         return {"anyOf": [found, {"type": "null"}]}
     return found

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import requests
-
 from local_setup.corpus.__main__ import main as generate
 from local_setup.errors import ServerFailed
 from local_setup.github_standin import Corpus, Faults, GitHubStandIn, Latency, RunningStandIn, serve
@@ -22,7 +21,9 @@ from local_setup.github_standin import Corpus, Faults, GitHubStandIn, Latency, R
 HEADERS = {"Authorization": "Bearer local-token"}
 
 
-def test_kept_alive_connections_and_answers_over_http(standin: GitHubStandIn, corpus: Corpus, busiest: str) -> None:
+def test_kept_alive_connections_and_answers_over_http(
+    standin: GitHubStandIn, corpus: Corpus, busiest: str
+) -> None:
     with serve(standin) as url, requests.Session() as session:
         session.headers.update(HEADERS)
         for _ in range(3):
@@ -56,7 +57,9 @@ def test_latency_is_waited_and_several_wait_at_once(corpus: Corpus, busiest: str
     with serve(GitHubStandIn(corpus, latency=Latency(fixed=0.3))) as url:
         started = time.monotonic()
         threads = [
-            threading.Thread(target=lambda: requests.get(f"{url}/repos/{busiest}", headers=HEADERS, timeout=9))
+            threading.Thread(
+                target=lambda: requests.get(f"{url}/repos/{busiest}", headers=HEADERS, timeout=9)
+            )
             for _ in range(8)
         ]
         for thread in threads:
@@ -75,7 +78,9 @@ def test_a_port_in_use_is_named(standin: GitHubStandIn) -> None:
         running.stop()
 
 
-def test_before_runs_between_any_two_requests(standin: GitHubStandIn, client: Any, corpus: Corpus, busiest: str) -> None:
+def test_before_runs_between_any_two_requests(
+    standin: GitHubStandIn, client: Any, corpus: Corpus, busiest: str
+) -> None:
     number = next(corpus.pulls(busiest))["number"]
 
     def rename(count: int, request: Any) -> None:
@@ -89,7 +94,18 @@ def test_before_runs_between_any_two_requests(standin: GitHubStandIn, client: An
 @pytest.fixture
 def two_files(tmp_path: Path) -> str:
     for seed in "12":
-        generate(["--out", str(tmp_path / f"{seed}.jsonl.gz"), "--pulls", "40", "--repositories", "2", "--seed", seed])
+        generate(
+            [
+                "--out",
+                str(tmp_path / f"{seed}.jsonl.gz"),
+                "--pulls",
+                "40",
+                "--repositories",
+                "2",
+                "--seed",
+                seed,
+            ]
+        )
     return f"{tmp_path}/1.jsonl.gz,{tmp_path}/2.jsonl.gz"
 
 
@@ -100,7 +116,10 @@ def test_the_command_serves_files_and_sums_up_at_the_end(two_files: str) -> None
         assert process.stdout is not None
         line = process.stdout.readline()
         url = line.split("listens on ")[1].split(": ")[0]
-        statuses = [requests.get(f"{url}/rate_limit", headers={"Authorization": "token abc"}, timeout=5).status_code for _ in "ab"]
+        statuses = [
+            requests.get(f"{url}/rate_limit", headers={"Authorization": "token abc"}, timeout=5).status_code
+            for _ in "ab"
+        ]
         process.send_signal(signal.SIGINT)
         summary = json.loads(process.stdout.readline())
         assert process.wait(10) == 0
@@ -132,7 +151,10 @@ def test_help_names_every_failure() -> None:
     from local_setup.github_standin import FAULTS
 
     done = subprocess.run(
-        [sys.executable, "-m", "local_setup.github_standin", "--help"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "local_setup.github_standin", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0
     assert all(name in done.stdout for name in FAULTS)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from local_setup.errors import CorpusError
 from local_setup.github_standin import Corpus, ManualClock
 from local_setup.github_standin.changes import RandomChanges
@@ -43,8 +42,12 @@ def test_order_and_counts_survive_any_changes(corpus: Corpus, clock: ManualClock
             corpus.update(repository.full_name, number, title="other")
     for repository in corpus.repositories():
         pulls = list(corpus.pulls(repository.full_name))
-        assert repository.by_updated == sorted((epoch(one["updated_at"]), one["id"], one["number"]) for one in pulls)
-        assert repository.by_created == sorted((epoch(one["created_at"]), one["id"], one["number"]) for one in pulls)
+        assert repository.by_updated == sorted(
+            (epoch(one["updated_at"]), one["id"], one["number"]) for one in pulls
+        )
+        assert repository.by_created == sorted(
+            (epoch(one["created_at"]), one["id"], one["number"]) for one in pulls
+        )
         states = ["MERGED" if one["merged_at"] else one["state"].upper() for one in pulls]
         assert repository.counts == {name: states.count(name) for name in ("OPEN", "CLOSED", "MERGED")}
 
@@ -95,7 +98,9 @@ def test_memory_a_pull_request_is_small(corpus: Corpus) -> None:
 def test_random_changes_change_something(corpus: Corpus) -> None:
     def state() -> dict[Any, str]:
         return {
-            (one.full_name, number): str(one.pull(number)) for one in corpus.repositories() for number in one.entries
+            (one.full_name, number): str(one.pull(number))
+            for one in corpus.repositories()
+            for number in one.entries
         }
 
     before = state()
@@ -110,6 +115,9 @@ def test_random_changes_change_something(corpus: Corpus) -> None:
 
 def test_all_real_records_are_served(pr_data: Path) -> None:
     corpus = Corpus()
-    counts = [corpus.load(pr_data / f"{name}_pulls.jsonl.gz") for name in ("gharchive_2015", "bitcoin-core_secp256k1")]
+    counts = [
+        corpus.load(pr_data / f"{name}_pulls.jsonl.gz")
+        for name in ("gharchive_2015", "bitcoin-core_secp256k1")
+    ]
     assert counts == [485, 1292]
     assert (len(corpus), corpus.unusable_count) == (1777, 0)

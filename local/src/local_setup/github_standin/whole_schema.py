@@ -157,9 +157,7 @@ def _field(
     yield from _inputs(f"{kind}.{name}", ours.args, theirs.args, is_required_argument)
 
 
-def _inputs(
-    where: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], required: Any
-) -> Iterator[str]:
+def _inputs(where: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], required: Any) -> Iterator[str]:
     for name, mine in ours.items():
         given = theirs.get(name)
         if given is None:

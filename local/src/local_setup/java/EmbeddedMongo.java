@@ -3,6 +3,10 @@ package local_setup;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Deque;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
@@ -17,12 +21,16 @@ import org.h2.mvstore.type.ObjectDataType;
 import de.bwaldvogel.mongo.MongoDatabase;
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.Cursor;
 import de.bwaldvogel.mongo.backend.Index;
 import de.bwaldvogel.mongo.backend.IndexKey;
 import de.bwaldvogel.mongo.backend.KeyValue;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
 import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.wire.bson.BsonEncoder;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
 
 /**
@@ -63,6 +71,11 @@ public final class EmbeddedMongo extends H2Backend {
     private static final int COMMITS_BETWEEN_COMPACTIONS = 64;
     private static final int TARGET_FILL_PERCENT = 50;
     private static final int COMPACTION_BYTES = 8 * 1024 * 1024;
+
+    /** A reply ends with the document that reaches this; the largest document has 16 MB, a message 48. */
+    private static final int BATCH_BYTES = 8 * 1024 * 1024;
+    private static final int UNCHECKED_BATCH = 2;
+
     private static final int CLOSING_COMPACTION_MS = 2000;
     private static final int PARENT_CHECK_MS = 500;
 
@@ -77,15 +90,100 @@ public final class EmbeddedMongo extends H2Backend {
     @Override
     public Document handleCommand(Channel channel, String database, String command, Document query) {
         if (!writes(command, query)) {
-            return super.handleCommand(channel, database, command, query);
+            return inBatches(super.handleCommand(channel, database, command, query));
         }
         writing.lock();
         try {
             Document answer = super.handleCommand(channel, database, command, query);
             save();
-            return answer;
+            return inBatches(answer);
         } finally {
             writing.unlock();
+        }
+    }
+
+    /**
+     * Cuts a first batch to MongoDB's size and leaves the rest to a cursor. The server would send everything
+     * that was found in one message, which drivers refuse beyond 48 MB.
+     */
+    private Document inBatches(Document answer) {
+        if (!(answer.get("cursor") instanceof Document) || !((Document) answer.get("cursor")).containsKey("firstBatch")) {
+            return answer;
+        }
+        Document cursor = (Document) answer.get("cursor");
+        @SuppressWarnings("unchecked")
+        Collection<Document> found = (Collection<Document>) cursor.get("firstBatch");
+        if (found.size() <= UNCHECKED_BATCH || ((Number) cursor.get("id")).longValue() != 0) {
+            return answer;
+        }
+        Waiting waiting = new Waiting(getCursorRegistry().generateCursorId(), found);
+        cursor.put("firstBatch", take(waiting, Integer.MAX_VALUE));
+        if (!waiting.isEmpty()) {
+            getCursorRegistry().add(waiting);
+            cursor.put("id", waiting.getId());
+        }
+        return answer;
+    }
+
+    @Override
+    protected Document handleGetMore(String database, String command, Document query) {
+        Cursor cursor = getCursorRegistry().getCursor(((Number) query.get(command)).longValue());
+        int wanted = ((Number) query.getOrDefault("batchSize", 0)).intValue();
+        List<Document> batch = take(cursor, wanted > 0 ? wanted : Integer.MAX_VALUE);
+        if (cursor.isEmpty()) {
+            getCursorRegistry().remove(cursor);
+        }
+        Document found = new Document("id", cursor.isEmpty() ? 0L : cursor.getId());
+        found.put("ns", database + "." + query.get("collection"));
+        found.put("nextBatch", batch);
+        Document answer = new Document("cursor", found);
+        answer.put("ok", 1.0);
+        return answer;
+    }
+
+    private static List<Document> take(Cursor cursor, int most) {
+        List<Document> batch = new ArrayList<>();
+        ByteBuf bytes = Unpooled.buffer();
+        try {
+            while (!cursor.isEmpty() && batch.size() < most && bytes.writerIndex() < BATCH_BYTES) {
+                Document document = cursor.takeDocuments(1).get(0);
+                BsonEncoder.encodeDocument(document, bytes);
+                batch.add(document);
+            }
+        } finally {
+            bytes.release();
+        }
+        return batch;
+    }
+
+    /** Documents that were found and are not yet sent; lets go of those that are. */
+    private static final class Waiting implements Cursor {
+
+        private final long id;
+        private final Deque<Document> documents;
+
+        Waiting(long id, Collection<Document> documents) {
+            this.id = id;
+            this.documents = new ArrayDeque<>(documents);
+        }
+
+        @Override
+        public long getId() {
+            return id;
+        }
+
+        @Override
+        public synchronized boolean isEmpty() {
+            return documents.isEmpty();
+        }
+
+        @Override
+        public synchronized List<Document> takeDocuments(int most) {
+            List<Document> taken = new ArrayList<>();
+            while (taken.size() < most && !documents.isEmpty()) {
+                taken.add(documents.removeFirst());
+            }
+            return taken;
         }
     }
 
