@@ -45,8 +45,10 @@ def pipeline(workspace: Workspace, source: Source) -> None:
 def finish(workspace: Workspace, run: Run, verdict: str) -> None:
     """The last act: scores.jsonl, summary.json, and what a person wants to see of them."""
     model, scores = run.score()
-    manifest = summary.read_manifest(Path(run.environ["DATA_ROOT"]), run.run_id)
-    content = summary.summarise(manifest, run.rejected_before(), model, scores, run.seconds)
+    folder = Path(run.environ["DATA_ROOT"]) / "preprocess-runs" / run.run_id
+    content = summary.summarise(
+        summary.PublishedRun.read(folder), run.rejected_before(), model, scores, run.seconds
+    )
     write_json(workspace.summary, content)
     summary.print_top(CONSOLE, scores, run.titles(scores.top()))
     summary.print_summary(CONSOLE, content)

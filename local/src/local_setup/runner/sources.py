@@ -79,7 +79,9 @@ class Source:
         if corpus.unusable_count > WARNINGS:
             print(f"warning: {corpus.unusable_count} such lines in all", file=sys.stderr)
         listing = workspace.out / "repositories.txt"
-        listing.write_text("\n".join(repository.full_name for repository in corpus.repositories()) + "\n", "utf-8")
+        listing.write_text(
+            "\n".join(repository.full_name for repository in corpus.repositories()) + "\n", "utf-8"
+        )
         with serve(GitHubStandIn(corpus, limits=UNLIMITED)) as url:
             settings = {
                 "GITHUB_API_URL": url,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -15,14 +15,32 @@ from local_setup.runner.scoring import Scores
 TITLE_CHARACTERS = 60
 
 
-def read_manifest(data_root: Path, run_id: str) -> dict[str, Any]:
-    """The manifest of a published preprocess run in a local folder."""
-    path = data_root / "preprocess-runs" / run_id / "manifest.json"
-    return dict(json.loads(path.read_text("utf-8")))
+class PublishedRun(NamedTuple):
+    """Counts of a published preprocess run; features are the columns that the network sees."""
+
+    run_id: str
+    documents: int
+    rejected: int
+    rows: int
+    features: int
+
+    @classmethod
+    def read(cls, folder: Path) -> PublishedRun:
+        """From the manifest and the preprocessor in the run's folder."""
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        preprocessor = json.loads((folder / "preprocessor.json").read_text("utf-8"))
+        counts = manifest["counts"]
+        return cls(
+            manifest["run_id"],
+            counts["documents"],
+            counts["rejected"],
+            counts["rows"],
+            len(preprocessor["columns"]),
+        )
 
 
 def summarise(
-    manifest: dict[str, Any],
+    published: PublishedRun,
     rejected_before: int,
     model: dict[str, Any],
     scores: Scores,
@@ -30,11 +48,11 @@ def summarise(
 ) -> dict[str, Any]:
     """The content of summary.json; ``documents`` counts the rejected ones too."""
     return {
-        "documents": manifest["documents"] + rejected_before,
-        "rejected": manifest["rejected"] + rejected_before + scores.refused,
-        "rows": manifest["rows"],
-        "features": manifest["features"],
-        "run_id": manifest["run_id"],
+        "documents": published.documents + rejected_before,
+        "rejected": published.rejected + rejected_before + scores.refused,
+        "rows": published.rows,
+        "features": published.features,
+        "run_id": published.run_id,
         "model_version": model["version"],
         "threshold": scores.threshold,
         "flag_rate": scores.flagged / scores.scored if scores.scored else None,
