@@ -24,6 +24,7 @@ CHECKED = t.StructType(
         t.StructField("pr_id", t.LongType()),
         t.StructField("repo_name", t.StringType()),
         t.StructField("number", t.IntegerType()),
+        t.StructField("title", t.StringType()),
         t.StructField("author", t.StringType()),  # pr_features.history.author_key
         t.StructField("created", t.LongType()),  # seconds since 1970
         t.StructField("merged", t.LongType()),  # seconds since 1970
@@ -42,6 +43,7 @@ ARROW = pa.schema(
         ("pr_id", pa.int64()),
         ("repo_name", pa.string()),
         ("number", pa.int32()),
+        ("title", pa.string()),
         ("author", pa.string()),
         ("created", pa.int64()),
         ("merged", pa.int64()),
@@ -93,6 +95,7 @@ def _row(document: Mapping[str, Any]) -> dict[str, Any]:
         "pr_id": document["pr_id"],
         "repo_name": document["repo_name"],
         "number": document["number"],
+        "title": document["title"],
         "author": author_key(document),
         "created": epoch_second(created_at),
         "merged": None if merged_at is None else epoch_second(merged_at),

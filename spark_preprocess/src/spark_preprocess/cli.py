@@ -34,13 +34,16 @@ def main(argv: Sequence[str]) -> ExitCode:
     stop = stop_on_sigterm()
     with spark_session(settings) as spark:
         stop.check()
-        manifest = _watched(spark, settings, run_id, stop)
-    closing_counts(**manifest["counts"])
+        manifest = make_run(spark, settings, run_id, stop)
+    closing_counts(**{name: manifest[name] for name in ("documents", "rows", "rejected")})
     return ExitCode.DONE
 
 
-def _watched(spark: SparkSession, settings: Settings, run_id: str, stop: StopRequest) -> dict[str, Any]:
-    """Run; when that fails or is stopped, take away what was written of it."""
+def make_run(spark: SparkSession, settings: Settings, run_id: str, stop: StopRequest) -> dict[str, Any]:
+    """The manifest of a run, made now or found published. Raises StageError.
+
+    When it fails or is stopped, what was written of it is taken away.
+    """
     folder = RunFolder(spark, settings.root, run_id)
     published = folder.manifest()
     if published is not None:

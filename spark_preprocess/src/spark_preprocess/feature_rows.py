@@ -23,6 +23,7 @@ INPUT = (
     "pr_id",
     "repo_name",
     "number",
+    "title",
     "created_at",
     "split",
     "document",
@@ -36,6 +37,7 @@ _ARROW = pa.schema(
         ("pr_id", pa.int64()),
         ("repo_name", pa.string()),
         ("number", pa.int32()),
+        ("title", pa.string()),
         ("created_at", pa.timestamp("us", tz="UTC")),
         ("split", pa.string()),
         *((name, pa.float32()) for name in NAMES),
@@ -45,7 +47,7 @@ _ARROW = pa.schema(
 )
 SCHEMA = ", ".join(
     [
-        "pr_id long, repo_name string, number int, created_at timestamp, split string",
+        "pr_id long, repo_name string, number int, title string, created_at timestamp, split string",
         *(f"{name} float" for name in NAMES),
         "text_indices array<int>, text_values array<float>",
     ]
@@ -89,7 +91,7 @@ def _batch(batch: pa.RecordBatch, profile: CorpusProfile) -> pa.RecordBatch:
     rows = [
         row(read_checked(text), History(opened, merged, day, norms or NO_NORMS), profile)
         for text, opened, merged, day, norms in zip(
-            *(columns[name].to_pylist() for name in INPUT[5:]), strict=True
+            *(columns[name].to_pylist() for name in INPUT[6:]), strict=True
         )
     ]
     values = np.stack([found.values for found in rows])
@@ -97,13 +99,10 @@ def _batch(batch: pa.RecordBatch, profile: CorpusProfile) -> pa.RecordBatch:
     milliseconds = columns["created_at"].cast(pa.timestamp("ms", tz="UTC"))
     return pa.RecordBatch.from_arrays(
         [
-            *(columns[name] for name in ("pr_id", "repo_name", "number")),
+            *(columns[name] for name in ("pr_id", "repo_name", "number", "title")),
             milliseconds.cast(pa.timestamp("us", tz="UTC")),
             columns["split"],
-            *(
-                pa.array(np.ascontiguousarray(values[:, i]), mask=missing[:, i])
-                for i in range(len(NAMES))
-            ),
+            *(pa.array(np.ascontiguousarray(values[:, i]), mask=missing[:, i]) for i in range(len(NAMES))),
             _lists([found.text_indices for found in rows], pa.int32()),
             _lists([found.text_values for found in rows], pa.float32()),
         ],

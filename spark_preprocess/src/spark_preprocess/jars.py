@@ -90,7 +90,7 @@ def _resolve(java: str, scratch: Path) -> dict[str, Path]:
     command += ["-cache", f"{scratch}/cache", "-confs", "default"]
     command += ["-retrieve", f"{scratch}/jars/[organisation].[artifact]-[revision].[ext]"]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - the command is ours; --java is the caller's own choice
             command, capture_output=True, text=True, timeout=RESOLVE_SECONDS, cwd=scratch, check=False
         )
     except FileNotFoundError as error:

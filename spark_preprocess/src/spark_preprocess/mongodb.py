@@ -6,13 +6,13 @@ The driver only counts and looks at two ``_id``; the documents go from MongoDB t
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from py4j.protocol import Py4JJavaError
 from pr_features.documents import CONTRACT_FIELDS
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 from stage_runtime.exits import ServiceUnreachable, UnusableInput, WrongSettings
 from stage_runtime.logs import get_logger
@@ -141,7 +141,7 @@ def _bounded_uri(settings: Settings) -> str:
     for option in ("serverSelectionTimeoutMS", "connectTimeoutMS"):
         if option.lower() + "=" in uri.lower():
             continue
-        scheme, separator, rest = uri.partition("://")
+        rest = uri.partition("://")[2]
         if "?" in rest:
             uri += f"&{option}={milliseconds}"
         else:

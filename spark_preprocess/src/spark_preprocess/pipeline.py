@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import contextmanager
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pr_features.preprocessor import Preprocessor
 from pr_features.profile import CorpusProfile
-from pr_features.registry import NAMES
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as f
@@ -92,7 +90,8 @@ def run(spark: SparkSession, settings: Settings, folder: RunFolder) -> dict[str,
         return folder.publish(
             {
                 "code_version": settings.code_version or __version__,
-                "counts": counts.__dict__,
+                **asdict(counts),
+                "features": len(preprocessor.columns),
                 "source": {
                     "database": settings.mongo_db,
                     "collection": settings.mongo_collection,
@@ -199,15 +198,13 @@ def _counted(counts: Counts, known: DataFrame, found: Statistics, settings: Sett
     ).first()
     assert totals is not None
     later = found.rows - found.train_rows
-    return Counts(
-        counts.documents,
-        counts.rows,
-        counts.rejected,
-        found.train_rows,
-        later,
-        totals["repositories"],
-        totals["authors"],
-        min(later, settings.evaluation_documents),
+    return replace(
+        counts,
+        train=found.train_rows,
+        later=later,
+        repositories=totals["repositories"],
+        authors=totals["authors"],
+        evaluation_documents=min(later, settings.evaluation_documents),
     )
 
 
@@ -229,5 +226,3 @@ def _step(name: str, **values: object) -> Iterator[None]:
     start = time.monotonic()
     yield
     get_logger().info(name, seconds=round(time.monotonic() - start, 1), **values)
-
-

@@ -1,9 +1,9 @@
 """One run's folder: what is written into it, and the manifest, last, that makes it a run.
 
     preprocess-runs/RUN_ID/
-        features/*.parquet                  feature rows, in order over files taken by name
-        history/authors/*.parquet           history/repositories/*.parquet
-        rejected/*.jsonl.gz                 unusable documents, each with its reason; none where none
+        features/part-*.parquet             feature rows, in order over files taken by name
+        history/authors/part-*.parquet      history/repositories/part-*.parquet
+        rejected/part-*.jsonl.gz            unusable documents, each with its reason; none where none
         evaluation/documents.jsonl.gz       raw documents of split later
         preprocessor.json
         manifest.json
@@ -58,11 +58,13 @@ class RunFolder:
     def write_parquet(self, rows: DataFrame, path: str) -> None:
         rows.write.mode("overwrite").parquet(self.storage.at(path))
         self._committed(path)
+        self._name_plainly(path, ".parquet")
 
     def write_lines(self, lines: DataFrame, path: str) -> None:
         """One column of text to gzipped files of lines."""
         lines.write.mode("overwrite").option("compression", "gzip").text(self.storage.at(path))
         self._committed(path)
+        self._name_plainly(path, ".jsonl.gz")
 
     def write_one_file(self, lines: DataFrame, path: str) -> None:
         """One column of text to a single gzipped file of this very name; for a few thousand lines."""
@@ -100,11 +102,21 @@ class RunFolder:
         self.storage.write_json(MANIFEST, manifest)
         return manifest
 
+    def _name_plainly(self, path: str, ending: str) -> None:
+        """part-00000.parquet and so on in the order that Spark's names have.
+
+        Spark puts a random id into each name; without it a run repeated on the same input is the same.
+        """
+        for number, name in enumerate(self.storage.files(path)):
+            self.storage.rename(name, f"{path}/part-{number:05d}{ending}")
+
     def _committed(self, path: str) -> None:
         """The writer's own word that it has finished, and with which committer."""
         success = f"{path}/{SUCCESS}"
         if not self.storage.exists(success):
-            raise NotPublished(f"{self.storage.at(path)}: expected the writer's {SUCCESS}, found none. Run again.")
+            raise NotPublished(
+                f"{self.storage.at(path)}: expected the writer's {SUCCESS}, found none. Run again."
+            )
         if self.storage.on_object_store:
             text = self.storage.read(success)
             committer = json.loads(text).get("committer") if text.strip() else "none (an empty _SUCCESS)"

@@ -57,7 +57,9 @@ def _started(settings: Settings, jars: Path, scratch: Path) -> Iterator[SparkSes
         jvm = spark._jvm
         assert jvm is not None
         # Python killed by SIGKILL: the JVM sees its end of the pipe close, exits and removes this folder.
-        jvm.org.apache.spark.util.ShutdownHookManager.registerShutdownDeleteDir(jvm.java.io.File(str(scratch)))
+        jvm.org.apache.spark.util.ShutdownHookManager.registerShutdownDeleteDir(
+            jvm.java.io.File(str(scratch))
+        )
         _give_keys(spark, settings)
         yield spark
     finally:
@@ -196,7 +198,9 @@ def _java_problem() -> str:
     if shutil.which(java):
         return ""
     where = f"in JAVA_HOME={home}" if home else "on the path"
-    return f"Spark needs a Java 17 runtime, found none {where}. Debian: apt-get install openjdk-17-jre-headless"
+    return (
+        f"Spark needs a Java 17 runtime, found none {where}. Debian: apt-get install openjdk-17-jre-headless"
+    )
 
 
 def _end_jvm(gateway: object) -> None:

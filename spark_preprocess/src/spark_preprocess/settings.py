@@ -49,7 +49,9 @@ class Settings(StageSettings):
     do_spaces_endpoint: str = Field(default="", description="address of the object store (any S3)")
     do_spaces_bucket: str = Field(default="", description="bucket, where DATA_ROOT does not name one")
     do_spaces_access_key: SecretStr = Field(default=SecretStr(""), description="key id of the object store")
-    do_spaces_secret_key: SecretStr = Field(default=SecretStr(""), description="secret key of the object store")
+    do_spaces_secret_key: SecretStr = Field(
+        default=SecretStr(""), description="secret key of the object store"
+    )
     preprocess_run_id: str = Field(
         default="", description="name of the run; without it one is made from the time"
     )
@@ -60,16 +62,23 @@ class Settings(StageSettings):
         description="the run fails when a greater share of the documents is unusable",
     )
     evaluation_documents: int = Field(
-        default=5_000, ge=0, le=50_000, description="raw documents of split later that are kept for evaluation"
+        default=5_000,
+        ge=0,
+        le=50_000,
+        description="raw documents of split later that are kept for evaluation",
     )
     rows_per_partition: int = Field(
         default=25_000, ge=1, description="documents that one Spark task holds; files are as long"
     )
-    code_version: str = Field(default="", description="commit of the code, for the manifest; set in the image")
+    code_version: str = Field(
+        default="", description="commit of the code, for the manifest; set in the image"
+    )
     spark_master: str = Field(
         default="local[*]", description="local[N], or k8s://https://... for executors of their own"
     )
-    spark_driver_memory: str = Field(default="1g", pattern=r"^\d+[mg]$", description="heap of the driver's JVM")
+    spark_driver_memory: str = Field(
+        default="1g", pattern=r"^\d+[mg]$", description="heap of the driver's JVM"
+    )
     spark_jars: str = Field(
         default="var/cache/jars/spark_preprocess",
         description="folder that python -m spark_preprocess.jars has filled",
@@ -81,7 +90,9 @@ class Settings(StageSettings):
     spark_conf: tuple[str, ...] = Field(
         default=(), description="further Spark properties as key=value, separated by commas"
     )
-    spark_image: str = Field(default="", description="on Kubernetes: image of the executors, this stage's own")
+    spark_image: str = Field(
+        default="", description="on Kubernetes: image of the executors, this stage's own"
+    )
     spark_namespace: str = Field(default="default", description="on Kubernetes: namespace of the executors")
     spark_executors: int = Field(default=2, ge=1, description="on Kubernetes: number of executors")
     spark_executor_cores: int = Field(default=2, ge=1, description="on Kubernetes: cores of an executor")
@@ -117,11 +128,15 @@ class Settings(StageSettings):
     def _kubernetes_is_complete(self) -> Settings:
         if not self.on_kubernetes:
             if not self.spark_master.startswith("local"):
-                raise ValueError("SPARK_MASTER: expected local[...] or k8s://..., found another kind of master")
+                raise ValueError(
+                    "SPARK_MASTER: expected local[...] or k8s://..., found another kind of master"
+                )
             return self
         for name in ("spark_image", "spark_driver_host"):
             if not getattr(self, name):
-                raise ValueError(f"{name.upper()}: expected a value because SPARK_MASTER is k8s://, found none")
+                raise ValueError(
+                    f"{name.upper()}: expected a value because SPARK_MASTER is k8s://, found none"
+                )
         if not self.root.startswith("s3a://"):
             raise ValueError(
                 "DATA_ROOT: expected s3a://... because executors share no folder, found a folder"

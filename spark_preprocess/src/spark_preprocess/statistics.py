@@ -26,7 +26,9 @@ STEP_BITS = 24
 LARGEST = 2.0**19
 _HALF_BITS = 22
 _HALF = 1 << _HALF_BITS
-_OUT = "rows long, train long, feature int, present long, total string, squares string, low double, high double"
+_OUT = (
+    "rows long, train long, feature int, present long, total string, squares string, low double, high double"
+)
 _ARROW = pa.schema(
     [
         ("rows", pa.int64()),
