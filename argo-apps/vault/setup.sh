@@ -22,7 +22,7 @@ for tool in vault kubectl; do
 done
 
 vault secrets list -format=json | grep -q '^ *"secret/": {' || vault secrets enable -path=secret -version=2 kv
-vault secrets list -format=json -detailed | tr -d ' \n' | grep -q '"secret/":{[^}]*"options":{"version":"2"}' ||
+vault read -format=json sys/mounts/secret/tune | tr -d ' \n' | grep -q '"options":{"version":"2"}' ||
   { echo "Vault's secret/ is no KV engine of version 2: the stages read secret/data/mlops/base/STAGE" >&2; exit 3; }
 vault auth list -format=json | grep -q "^ *\"$mount/\": {" || vault auth enable -path="$mount" kubernetes
 

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from cluster import Cluster
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+
 
 def rendered(folder: Path) -> list[dict[str, Any]]:
     done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True)
@@ -61,10 +63,10 @@ def pod_specs(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any], 
         for metric in spec.get("metrics", []) if item["kind"] == "AnalysisTemplate" else []:
             template = metric["provider"]["job"]["spec"]["template"]
             found.append((name, template["metadata"], template["spec"]))
-        if item["kind"] == "ConfigMap" and "pod.yaml" in item["data"]:
-            pod = yaml.safe_load(item["data"]["pod.yaml"])
-            pod["spec"]["containers"][0]["image"] = "executor"
-            found.append((name, pod["metadata"], pod["spec"]))
+    executor = ROOT / "spark_preprocess" / "src" / "spark_preprocess" / "executor-pod.yaml"
+    pod = yaml.safe_load(executor.read_text())
+    pod["spec"]["containers"][0]["image"] = "executor"
+    found.append(("executor", pod["metadata"], pod["spec"]))
     return found
 
 

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Builds a stage's image from its own folder alone.
+#
+#   .github/scripts/build-image.sh STAGE [REFERENCE] [-- further build arguments]
+#
+# STAGE is the folder (data_fetch, spark_preprocess, ml_training, model_serving, drift_detection, perf); REFERENCE the
+# image's name, default STAGE with - for _, tagged local. Wheels of the libraries that the stage's pyproject.toml names
+# are put into STAGE/wheels/ (ignored by Git), so that nothing outside the folder is read.
+#
+# Engine: docker where its daemon answers, else buildah without one (chroot isolation). Settings: ENGINE=docker|buildah,
+# BASE_IMAGE (another Python base, by digest), TORCH=cpu|cuda (ml_training), PYTHON (python3 >= 3.11).
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+stage=${1:?STAGE: data_fetch, spark_preprocess, ml_training, model_serving, drift_detection or perf}
+shift
+reference=${stage//_/-}:local
+if [ $# -gt 0 ] && [ "$1" != -- ]; then reference=$1 && shift; fi
+[ "${1:-}" != -- ] || shift
+folder=$root/$stage
+[ -f "$folder/Dockerfile" ] || { echo "build-image: $folder has no Dockerfile" >&2; exit 2; }
+python=${PYTHON:-python3}
+
+engine=${ENGINE:-}
+if [ -z "$engine" ]; then
+  if docker info > /dev/null 2>&1; then engine=docker
+  elif command -v buildah > /dev/null; then engine=buildah
+  else echo "build-image: needs docker with a running daemon, or buildah (apt-get install buildah)" >&2 && exit 2; fi
+fi
+
+rm -rf "$folder/wheels" && mkdir "$folder/wheels"
+"$python" - "$folder/pyproject.toml" << 'LIBRARIES' | while IFS= read -r library; do
+import sys, tomllib
+from pathlib import Path
+file = Path(sys.argv[1])
+entries = tomllib.loads(file.read_text()).get("tool", {}).get("uv", {}).get("sources", {}).values()
+for entry in entries:
+    if "path" in entry:
+        print((file.parent / entry["path"]).resolve())
+LIBRARIES
+  # Without isolation nothing is downloaded where the build backend is installed; else pip fetches the pinned one.
+  "$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/wheels" "$library"
+done
+touch "$folder/wheels/.keep" # COPY wheels/ needs a folder even for a stage without libraries
+
+revision=$(git -C "$root" rev-parse HEAD)
+[ -z "$(git -C "$root" status --porcelain -- "$stage" libs)" ] || revision=$revision-dirty
+arguments=(
+  --build-arg "REVISION=$revision"
+  --label "org.opencontainers.image.revision=$revision"
+  --label "org.opencontainers.image.title=${stage//_/-}"
+  --tag "$reference"
+)
+[ -z "${BASE_IMAGE:-}" ] || arguments+=(--build-arg "BASE_IMAGE=$BASE_IMAGE")
+[ -z "${TORCH:-}" ] || arguments+=(--build-arg "TORCH=$TORCH")
+echo "build-image: $reference with $engine at $revision"
+if [ "$engine" = docker ]; then
+  docker build "${arguments[@]}" "$@" "$folder"
+else
+  buildah --storage-driver "${STORAGE_DRIVER:-vfs}" build --isolation chroot "${arguments[@]}" "$@" "$folder"
+fi

@@ -1,0 +1,194 @@
+"""Rules that every rendered object keeps, and the golden rendering that a reviewer reads."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+RENDERED = ("base",)
+
+
+def render(folder: Path) -> str:
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def objects(repository: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(render(repository / "argo-apps" / "base")))
+
+
+def named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    (found,) = [o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def pods(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """(owner, pod spec) of everything that makes pods."""
+    found = []
+    for o in objects:
+        spec = o.get("spec", {})
+        spec = spec["jobTemplate"]["spec"] if o["kind"] == "CronJob" else spec
+        if "template" in spec:
+            found.append((o["metadata"]["name"], spec["template"]["spec"]))
+        for metric in spec.get("metrics", []) if o["kind"] == "AnalysisTemplate" else []:
+            found.append((o["metadata"]["name"], metric["provider"]["job"]["spec"]["template"]["spec"]))
+    return found
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_the_rendering_is_the_stored_one(repository: Path, folder: str) -> None:
+    """Digests and hashes left out: those are the release file's, with tests of its own."""
+    golden = repository / "tests" / "manifests" / "golden" / f"{folder}.yaml"
+    found = without_release(render(repository / "argo-apps" / folder))
+    command = "python tests/manifests/write_golden.py"
+    assert found == golden.read_text(), f"the rendering of {folder} changed: review it and run {command}"
+
+
+def without_release(text: str) -> str:
+    import re
+
+    text = re.sub(r"@sha256:[0-9a-f]{64}", "@sha256:DIGEST", text)
+    text = re.sub(r"image: \S+/([a-z-]+@)", r"image: REGISTRY/\1", text)
+    text = re.sub(r"value: \S+/([a-z-]+@sha256:DIGEST)", r"value: REGISTRY/\1", text)
+    return re.sub(r"(name: [a-z-]+)-[0-9a-f]{10}$", r"\1-HASH", text, flags=re.MULTILINE)
+
+
+def test_every_object_carries_the_recommended_labels(objects: list[dict[str, Any]]) -> None:
+    for o in objects:
+        labels = o["metadata"].get("labels", {})
+        assert labels.get("app.kubernetes.io/part-of") == "pr-anomaly", o["metadata"]["name"]
+        if o["kind"] not in {"Namespace", "NetworkPolicy"}:
+            assert "app.kubernetes.io/name" in labels, o["metadata"]["name"]
+
+
+def test_no_secret_is_in_git_and_none_is_in_an_environment(objects: list[dict[str, Any]]) -> None:
+    assert not [o for o in objects if o["kind"] == "Secret"]
+    for name, pod in pods(objects):
+        for container in pod["containers"]:
+            for variable in container.get("env", []):
+                assert "secretKeyRef" not in variable.get("valueFrom", {}), name
+            assert all("secretRef" not in source for source in container.get("envFrom", [])), name
+        assert all("secret" not in volume for volume in pod.get("volumes", [])), name
+
+
+def test_every_pod_is_hardened_bounded_and_its_own(objects: list[dict[str, Any]]) -> None:
+    found = pods(objects)
+    assert len(found) == 11
+    for name, pod in found:
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["serviceAccountName"] not in {"", "default"}, name
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        (token,) = [v for v in pod["volumes"] if v["name"] == "vault-token"]
+        assert token["projected"]["sources"][0]["serviceAccountToken"]["audience"] == "vault", name
+        for container in pod["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"] is True, name
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+            assert set(container["resources"]["limits"]) == {"cpu", "memory"}, name
+            assert "@sha256:" in container["image"], name
+            # Argo Workflows and a reader both need it; the image's entrypoint is no contract.
+            assert container["command"][:2] == ["python", "-m"], name
+
+
+def test_each_account_is_the_one_that_its_vault_role_is_bound_to(
+    repository: Path, objects: list[dict[str, Any]]
+) -> None:
+    lines = (repository / "argo-apps" / "vault" / "roles.tsv").read_text().splitlines()
+    roles = {role: rest for role, *rest in (line.split("\t") for line in lines if not line.startswith("#"))}
+    for name, pod in pods(objects):
+        env = {v["name"]: v.get("value") for v in pod["containers"][0]["env"]}
+        policy, account, namespaces = roles[env["VAULT_ROLE"]]
+        assert pod["serviceAccountName"] == account, name
+        assert "mlops" in namespaces.split(","), name
+        assert env["VAULT_SECRET_PATH"] == f"secret/data/mlops/base/{policy}", name
+        text = (repository / "argo-apps" / "vault" / "policies" / f"{policy}.hcl").read_text()
+        assert text.count("path ") == 2, policy
+        assert f'path "{env["VAULT_SECRET_PATH"]}"' in text, name
+
+
+def test_exit_codes_decide_what_a_job_does(objects: list[dict[str, Any]]) -> None:
+    for job in [o for o in objects if o["kind"] == "Job"]:
+        ignore, fail = job["spec"]["podFailurePolicy"]["rules"]
+        assert ignore == {
+            "action": "Ignore",
+            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+        }
+        container = job["spec"]["template"]["spec"]["containers"][0]["name"]
+        assert fail["onExitCodes"] == {"containerName": container, "operator": "In", "values": [2, 3, 5]}
+        assert "ttlSecondsAfterFinished" not in job["spec"]
+        assert job["spec"]["backoffLimit"] >= 2
+
+
+def test_jobs_come_before_the_rollout_and_the_cron_jobs(objects: list[dict[str, Any]]) -> None:
+    def wave(o: dict[str, Any]) -> int:
+        return int(o["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
+
+    last = max(map(wave, objects))
+    for o in objects:
+        if o["kind"] in {"Rollout", "CronJob", "HorizontalPodAutoscaler"}:
+            assert wave(o) == last, o["metadata"]["name"]
+        elif o["kind"] == "Job":
+            assert 0 < wave(o) < last
+        else:
+            assert wave(o) <= 0, o["metadata"]["name"]
+        assert "argocd.argoproj.io/hook" not in o["metadata"].get("annotations", {})
+
+
+def test_only_fetching_runs_by_the_clock(objects: list[dict[str, Any]]) -> None:
+    crons = {o["metadata"]["name"]: o["spec"] for o in objects if o["kind"] == "CronJob"}
+    assert {name for name, spec in crons.items() if not spec["suspend"]} == {"data-fetch"}
+    assert all(spec["concurrencyPolicy"] == "Forbid" for spec in crons.values())
+
+
+def test_blue_green_waits_for_an_analysis_and_for_a_person(objects: list[dict[str, Any]]) -> None:
+    rollout = named(objects, "Rollout", "model-serving")
+    blue_green = rollout["spec"]["strategy"]["blueGreen"]
+    assert blue_green["autoPromotionEnabled"] is False
+    assert "autoPromotionSeconds" not in blue_green
+    assert blue_green["prePromotionAnalysis"]["templates"] == [{"templateName": "model-serving-preview-gate"}]
+    services = [named(objects, "Service", blue_green[f"{which}Service"]) for which in ("active", "preview")]
+    assert services[0]["spec"]["selector"] == services[1]["spec"]["selector"]
+    assert "replicas" not in rollout["spec"]
+    for template in [o for o in objects if o["kind"] == "AnalysisTemplate"]:
+        (metric,) = template["spec"]["metrics"]
+        assert (metric["failureLimit"], metric["consecutiveErrorLimit"], metric["count"]) == (0, 0, 1)
+        assert metric["provider"]["job"]["spec"]["backoffLimit"] == 0
+
+
+@pytest.mark.parametrize("private", ["/metrics", "/reload", "/simulate-drift"])
+def test_the_ingress_shows_no_private_route(objects: list[dict[str, Any]], private: str) -> None:
+    ingress = named(objects, "Ingress", "model-serving")
+    assert ingress["spec"]["tls"][0]["hosts"] == [ingress["spec"]["rules"][0]["host"]]
+    for path in ingress["spec"]["rules"][0]["http"]["paths"]:
+        assert path["backend"]["service"]["name"] == "model-serving-active"
+        reaches = private == path["path"] or (
+            path["pathType"] == "Prefix" and (private + "/").startswith(path["path"].rstrip("/") + "/")
+        )
+        assert not reaches, path
+
+
+@pytest.mark.parametrize(("file", "branch"), [("staging", "staging"), ("production", "main")])
+def test_each_application_follows_its_branch_with_the_same_path(
+    repository: Path, file: str, branch: str
+) -> None:
+    application = yaml.safe_load((repository / "argo-apps" / "applications" / f"{file}.yaml").read_text())
+    source, policy = application["spec"]["source"], application["spec"]["syncPolicy"]
+    assert (source["targetRevision"], source["path"]) == (branch, "argo-apps/base")
+    assert policy["automated"] == {"prune": True, "selfHeal": True}
+    # A Service's selector is atomic in a server-side apply: the active Service would lose its hash at each sync.
+    assert not [option for option in policy["syncOptions"] if option.startswith("ServerSideApply=true")]
+
+
+def test_the_two_applications_differ_in_branch_and_label_only(repository: Path) -> None:
+    folder = repository / "argo-apps" / "applications"
+    one, two = (yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("staging", "production"))
+    for application in (one, two):
+        application["spec"]["source"].pop("targetRevision")
+        application["metadata"]["labels"].pop("environment")
+    assert one == two

@@ -1,0 +1,96 @@
+"""The page of values: what it makes, and what it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+
+@pytest.fixture
+def values(repository: Path) -> dict[str, Any]:
+    page = repository / "argo-apps" / "environment" / "values.example.yaml"
+    loaded = yaml.safe_load(page.read_text())
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def install(repository: Path, folder: Path, values: Any) -> subprocess.CompletedProcess[str]:
+    page = folder / "values.yaml"
+    page.write_text(yaml.safe_dump(values))
+    script = repository / "argo-apps" / "environment" / "install.py"
+    return subprocess.run([sys.executable, str(script), str(page)], capture_output=True, text=True)
+
+
+def test_the_page_decides_branch_host_sizes_and_settings(
+    repository: Path, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    values |= {"environment": "production", "host": "prs.example.org", "serving_replicas_max": 9}
+    done = install(repository, tmp_path, values)
+    assert done.returncode == 0, done.stderr
+    objects = list(yaml.safe_load_all(done.stdout))
+    assert [o["kind"] for o in objects] == ["Namespace", "ConfigMap", "AppProject", "Application"]
+    config, project, application = objects[1:]
+    assert config["metadata"] | {"labels": 0} == {"name": "environment", "namespace": "mlops", "labels": 0}
+    assert config["data"]["GITHUB_REPOS"] == "example/one,example/two"
+    assert project["spec"]["sourceRepos"] == [values["repository"]]
+    source = application["spec"]["source"]
+    assert (source["targetRevision"], source["repoURL"]) == ("main", values["repository"])
+
+
+def test_the_patches_apply_to_the_base(repository: Path, tmp_path: Path, values: dict[str, Any]) -> None:
+    values |= {"host": "prs.example.org", "serving_replicas_min": 3, "serving_replicas_max": 9}
+    application = list(yaml.safe_load_all(install(repository, tmp_path, values).stdout))[-1]
+    overlay = repository / "var" / "test-overlay"
+    overlay.mkdir(parents=True, exist_ok=True)
+    try:
+        kustomization = {"resources": ["../../argo-apps/base"]} | application["spec"]["source"]["kustomize"]
+        (overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        done = subprocess.run(["kubectl", "kustomize", str(overlay)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    finally:
+        (overlay / "kustomization.yaml").unlink()
+        overlay.rmdir()
+    objects = {(o["kind"], o["metadata"]["name"]): o for o in yaml.safe_load_all(done.stdout)}
+    ingress = objects["Ingress", "model-serving"]
+    assert ingress["spec"]["rules"][0]["host"] == ingress["spec"]["tls"][0]["hosts"][0] == "prs.example.org"
+    assert ingress["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == "letsencrypt"
+    scaler = objects["HorizontalPodAutoscaler", "model-serving"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 9)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"environment": "test"}, "environment: expected staging or production, found 'test'"),
+        ({"host": "no host"}, "host: expected a DNS name"),
+        ({"hots": "x"}, "hots: no such value"),
+        ({"serving_replicas_min": 0}, "serving_replicas_min: expected 1 <= min <= max"),
+        ({"serving_replicas_max": "two"}, "serving_replicas_max: expected int, found 'two'"),
+        ({"components": ["nonsense"]}, "components: expected some of"),
+        ({"settings": {"GITHUB_REPOS": "a/b"}}, "settings.VAULT_ADDR: expected Vault's address"),
+        (
+            {"settings": {"VAULT_ADDR": "https://v", "GITHUB_TOKEN": "x"}},
+            "settings.GITHUB_TOKEN: a secret belongs",
+        ),
+        ({"settings": {"VAULT_ADDR": "https://v", "MONGO_URI": "x"}}, "settings.MONGO_URI: a secret belongs"),
+        ({"settings": {"VAULT_ADDR": "https://v", "A": None}}, "settings.A: expected a text"),
+    ],
+)
+def test_a_wrong_page_is_refused_by_name(
+    repository: Path, tmp_path: Path, values: dict[str, Any], change: dict[str, Any], said: str
+) -> None:
+    done = install(repository, tmp_path, values | change)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_a_missing_value_is_named(repository: Path, tmp_path: Path, values: dict[str, Any]) -> None:
+    del values["repository"]
+    done = install(repository, tmp_path, values)
+    assert done.returncode == 2
+    assert "repository: expected str, found None" in done.stderr
