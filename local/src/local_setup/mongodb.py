@@ -56,7 +56,7 @@ class EmbeddedMongo:
         _close(self._process.stdout)
 
 
-def start(data_dir: Path, port: int = 0, *, heap: str = "1g", ivy_jar: Path | None = None) -> EmbeddedMongo:
+def start(data_dir: Path, port: int = 0, *, heap: str = "2g", ivy_jar: Path | None = None) -> EmbeddedMongo:
     """Start the JVM over ``data_dir`` (made if missing) and wait until it answers.
 
     ``port`` 0 takes any free one; ``heap`` is Java's -Xmx. Raises JavaMissing, JarsUnavailable, or
@@ -66,8 +66,8 @@ def start(data_dir: Path, port: int = 0, *, heap: str = "1g", ivy_jar: Path | No
     jars = class_path(java, ivy_jar=ivy_jar)
     data_dir.mkdir(parents=True, exist_ok=True)
     log_path = data_dir / LOG_NAME
-    command = [java, f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4"]
-    # Two daemons of one database must not write to one folder: H2 locks the file itself.
+    # Out of memory it ends at once: what it acknowledged is safe, and an error beats a silence.
+    command = [java, f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
     command += ["-Djava.awt.headless=true", "-cp", os.pathsep.join(map(str, jars)), MAIN_CLASS]
     command += [str(data_dir / FILE_NAME), str(port), str(os.getpid())]
     with log_path.open("wb") as log:
@@ -126,7 +126,7 @@ def _advice(said: str) -> str:
 
 @contextmanager
 def embedded_mongodb(
-    data_dir: Path, port: int = 0, *, heap: str = "1g", ivy_jar: Path | None = None
+    data_dir: Path, port: int = 0, *, heap: str = "2g", ivy_jar: Path | None = None
 ) -> Iterator[str]:
     """Start it, give its URI, close it at the end. Raises as ``start`` does."""
     server = start(data_dir, port, heap=heap, ivy_jar=ivy_jar)
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--data", type=Path, required=True, help="folder of the database")
     parser.add_argument("--port", type=int, default=27017, help="port, 0 = any (default 27017)")
-    parser.add_argument("--heap", default="1g", help="the JVM's -Xmx (default 1g)")
+    parser.add_argument("--heap", default="2g", help="the JVM's -Xmx (default 2g)")
     parser.add_argument("--ivy-jar", type=Path, help="Ivy jar (default: the one inside PySpark)")
     options = parser.parse_args(argv)
 

@@ -155,7 +155,7 @@ def label(habits: Habits, text: str) -> dict[str, Any]:
         "node_id": node_id("LA_", identity),
         "url": f"{API}/repos/{habits.full_name}/labels/{text.replace(' ', '%20')}",
         "name": text,
-        "description": None,
+        "description": "",
         "color": f"{identity * 7919 % 0xFFFFFF:06x}",
         "default": text in {"bug", "enhancement", "documentation", "good first issue"},
     }

@@ -84,6 +84,7 @@ REPOSITORY_FACTS: dict[str, Any] = {
     "has_wiki": False,
     "has_pages": False,
     "has_discussions": False,
+    "has_downloads": True,
     "is_template": False,
     "topics": [],
     "license": None,
