@@ -1,33 +1,37 @@
 """A small model, an application around it, and the service as a process."""
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.test import Client
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from artifact import make_model, pull_request
 from model_serving.app import Application, create_app
 from model_serving.model import ServedModel, load_model
 from model_serving.settings import Settings
-from service_process import ServiceProcess
-from werkzeug.test import Client
 
-Start = Callable[..., ServiceProcess]
+# Test files import the modules beside them by name.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+artifact: Any = importlib.import_module("artifact")
+service_process: Any = importlib.import_module("service_process")
+
+Start = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model") / "1", seed=1)
+    folder: Path = artifact.make_model(tmp_path_factory.mktemp("model") / "1", seed=1)
+    return folder
 
 
 @pytest.fixture(scope="session")
 def other_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that gives other scores."""
-    return make_model(tmp_path_factory.mktemp("model") / "2", seed=2)
+    folder: Path = artifact.make_model(tmp_path_factory.mktemp("model") / "2", seed=2)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -49,18 +53,19 @@ def client(application: Application) -> Client:
 
 @pytest.fixture
 def pull() -> dict[str, Any]:
-    return pull_request(3)
+    pulled: dict[str, Any] = artifact.pull_request(3)
+    return pulled
 
 
 @pytest.fixture
 def start(tmp_path: Path, model_folder: Path) -> Iterator[Start]:
     """Start the service as a process: start(workers=2, reload_token="x"); all are ended afterwards."""
-    running: list[ServiceProcess] = []
+    running: list[Any] = []
 
-    def begin(*, wait: bool = True, **settings: Any) -> ServiceProcess:
+    def begin(*, wait: bool = True, **settings: Any) -> Any:
         if "mlflow_tracking_uri" not in settings:
             settings.setdefault("model_dir", model_folder)
-        process = ServiceProcess(tmp_path / f"service-{len(running)}", settings)
+        process = service_process.ServiceProcess(tmp_path / f"service-{len(running)}", settings)
         running.append(process)
         if wait:
             process.wait_until_ready()

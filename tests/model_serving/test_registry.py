@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -64,8 +64,8 @@ def test_another_kind_of_address() -> None:
 class Replies(BaseHTTPRequestHandler):
     """Replies as MLflow 3.17 gave them: status and body by path."""
 
-    replies: dict[str, tuple[int, Any]] = {}
-    seen: list[tuple[str, str | None]] = []
+    replies: ClassVar[dict[str, tuple[int, Any]]] = {}
+    seen: ClassVar[list[tuple[str, str | None]]] = []
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)

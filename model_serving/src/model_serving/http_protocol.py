@@ -123,6 +123,7 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._refused: Refused | None = None
         self._upgraded = False
+        self._head_bytes = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -133,7 +134,6 @@ class RequestReader:
         self.body_bytes = 0
         self.in_request = False
         self._in_body = False
-        self._head_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Take received bytes; raises Refused for what is no acceptable request."""

@@ -123,7 +123,8 @@ class RestRegistry:
         if not isinstance(body, dict):
             raise WrongSettings(
                 f"MLFLOW_TRACKING_URI: expected an MLflow server at {self.http.base}, found "
-                f"something that answers {call} with HTTP {reply.status_code} and no JSON object. Check the address and its path."
+                f"something that answers {call} with HTTP {reply.status_code} and no JSON object. "
+                "Check the address and its path."
             )
         # MLflow says 404 for a model and 400 for an alias that is not there, each with one of these codes.
         code = body.get("error_code")
@@ -132,8 +133,8 @@ class RestRegistry:
         if code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
         raise WrongSettings(
-            f"The MLflow server at {self.http.base} does not know the call {call} ({code or f'HTTP {reply.status_code}'}): "
-            "it must be MLflow 2.3 or newer."
+            f"The MLflow server at {self.http.base} does not know the call {call} "
+            f"({code or f'HTTP {reply.status_code}'}): it must be MLflow 2.3 or newer."
         )
 
 

@@ -1,0 +1,69 @@
+import os
+import signal
+import time
+from typing import Any
+
+from artifact import pull_request
+from werkzeug.test import Client
+
+
+def value(text: str, name: str) -> float:
+    """The value of one line of the exposition."""
+    found = [line for line in text.splitlines() if line.startswith(name + " ")]
+    assert len(found) == 1, (name, found)
+    return float(found[0].rpartition(" ")[2])
+
+
+def test_what_is_counted(client: Client, pull: dict[str, Any]) -> None:
+    client.post("/predict", json=[pull] * 3)
+    client.post("/predict", json={})
+    client.get("/nothing/of/this/name")
+    text = client.get("/metrics").get_data(as_text=True)
+    assert value(text, 'model_serving_requests_total{method="POST",route="/predict",status="200"}') == 1
+    assert value(text, 'model_serving_requests_total{method="POST",route="/predict",status="422"}') == 1
+    assert value(text, 'model_serving_requests_total{method="GET",route="unknown",status="404"}') == 1
+    assert value(text, 'model_serving_request_seconds_count{route="/predict"}') == 2
+    assert value(text, "model_serving_batch_size_sum") == 3
+    assert value(text, "model_serving_anomaly_score_count") == 3
+    flags = [value(text, f'model_serving_scores_total{{anomaly="{flag}"}}') for flag in ("true", "false")]
+    assert sum(flags) == 3
+
+
+def test_values_fall_into_their_buckets(application: Any) -> None:
+    metrics = application.parts.metrics
+    for seconds in (0.0001, 0.001, 0.0011, 99.0):
+        metrics.answered("/x", "GET", 200, seconds)
+    text = metrics.exposition()[0].decode()
+    buckets = {"0.0005": 1, "0.001": 2, "0.0025": 3, "10.0": 3, "+Inf": 4}
+    for bound, count in buckets.items():
+        assert value(text, f'model_serving_request_seconds_bucket{{le="{bound}",route="/x"}}') == count
+    assert abs(value(text, 'model_serving_request_seconds_sum{route="/x"}') - 99.0022) < 1e-9
+
+
+def test_a_load_test_counts_no_scores(client: Client, pull: dict[str, Any], application: Any) -> None:
+    client.post("/predict", json=pull, headers={"X-Request-Purpose": "load-test"})
+    text = client.get("/metrics").get_data(as_text=True)
+    assert value(text, "model_serving_anomaly_score_count") == 0
+    assert value(text, "model_serving_batch_size_sum") == 1
+    assert application.parts.results.recent(10) == []
+
+
+def test_all_workers_are_added_up_and_a_dead_one_stays_counted(start: Any) -> None:
+    service = start(workers=2)
+    for number in range(40):
+        assert service.post("/predict", pull_request(number))[0] == 200
+    time.sleep(1.2)  # the workers add up twice a second
+    name = 'model_serving_requests_total{method="POST",route="/predict",status="200"}'
+    text = service.get("/metrics")[1]
+    assert value(text, name) == 40
+    assert text.count("model_serving_model_info{") == 2
+    victim = service.worker_pids()[0]
+    os.kill(victim, signal.SIGKILL)
+    end = time.monotonic() + 20
+    while True:
+        time.sleep(0.2)
+        text = service.get("/metrics")[1]
+        if text.count("model_serving_model_info{") == 2 and f'worker="{victim}"' not in text:
+            break
+        assert time.monotonic() < end, text
+    assert value(text, name) == 40
