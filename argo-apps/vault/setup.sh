@@ -21,10 +21,14 @@ for tool in vault kubectl; do
   command -v "$tool" > /dev/null || { echo "$tool is needed: install it and run this again" >&2; exit 2; }
 done
 
-vault secrets list -format=json | grep -q '^ *"secret/": {' || vault secrets enable -path=secret -version=2 kv
-vault read -format=json sys/mounts/secret/tune | tr -d ' \n' | grep -q '"options":{"version":"2"}' ||
+# Into variables first: `vault ... | grep -q` would fail now and then, when grep has found it and closed the pipe.
+mounts=$(vault secrets list -format=json)
+grep -q '^ *"secret/": {' <<< "$mounts" || vault secrets enable -path=secret -version=2 kv
+tuned=$(vault read -format=json sys/mounts/secret/tune | tr -d ' \n')
+grep -q '"options":{"version":"2"}' <<< "$tuned" ||
   { echo "Vault's secret/ is no KV engine of version 2: the stages read secret/data/mlops/base/STAGE" >&2; exit 3; }
-vault auth list -format=json | grep -q "^ *\"$mount/\": {" || vault auth enable -path="$mount" kubernetes
+methods=$(vault auth list -format=json)
+grep -q "^ *\"$mount/\": {" <<< "$methods" || vault auth enable -path="$mount" kubernetes
 
 ca=$(mktemp) && trap 'rm -f "$ca"' EXIT
 if [ -n "${KUBERNETES_CA_FILE:-}" ]; then

@@ -131,7 +131,7 @@ def test_jobs_come_before_the_rollout_and_the_cron_jobs(objects: list[dict[str, 
 
     last = max(map(wave, objects))
     for o in objects:
-        if o["kind"] in {"Rollout", "CronJob", "HorizontalPodAutoscaler"}:
+        if o["kind"] in {"Rollout", "CronJob", "HorizontalPodAutoscaler", "Ingress"}:
             assert wave(o) == last, o["metadata"]["name"]
         elif o["kind"] == "Job":
             assert 0 < wave(o) < last

@@ -95,6 +95,7 @@ class Pod:
             "VAULT_SECRET_PATH": f"secret/data/mlops/base/{stage}",
             "VAULT_TOKEN_FILE": str(self.token_file),
             "VAULT_WAIT_SECONDS": "6",
+            "GITHUB_REPOS": "example/one",  # what the ConfigMap environment brings
         }
         self.project(stage)
 
@@ -178,7 +179,7 @@ def test_another_namespace_is_refused(pod: Pod, cluster: Cluster) -> None:
 
 
 def test_a_token_for_another_audience_is_refused(pod: Pod) -> None:
-    pod.project("data-fetch", audience=None)
+    pod.project("data-fetch", audience="https://elsewhere.test")
     assert "audience" in refusal(pod.run())
 
 

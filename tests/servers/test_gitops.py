@@ -1,0 +1,279 @@
+"""Two environments from two branches by a real Argo CD, driven by the scripts that the workflows call."""
+
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from argo_cd import ArgoCD, Repository, namespace
+from cluster import Cluster, PodEndings
+from processes import eventually, free_port, listens, server_folder
+
+ENVIRONMENTS = ("staging", "production")
+STAGES = ("data-fetch", "drift-detection", "ml-training", "model-serving", "perf", "spark-preprocess")
+
+
+def digest(digit: str) -> str:
+    return "sha256:" + digit * 64
+
+
+def reference(stage: str, digit: str) -> str:
+    return f"{stage}=registry.test/team/{stage}@{digest(digit)}"
+
+
+class Delivery:
+    """The repository, Argo CD and both environments, each a namespace of the one test cluster."""
+
+    def __init__(self, cluster: Cluster, argo: ArgoCD, repository: Repository) -> None:
+        self.cluster = cluster
+        self.argo = argo
+        self.repository = repository
+        self.exit_codes: dict[str, int] = {}
+
+    def outcome(self, pod: dict[str, Any]) -> int:
+        return self.exit_codes.get(pod["metadata"]["labels"]["app.kubernetes.io/name"], 0)
+
+    def release(self, *references: str, tested: bool = True) -> str:
+        """What the publish job does after its tests; returns the new commit of staging."""
+        for one in references if tested else ():
+            stage, _, image = one.partition("=")
+            done = self.repository.script("tested.sh", "record", stage, image.split("@")[1])
+            assert done.returncode == 0, done.stderr
+        done = self.repository.script("update-digests.sh", *references)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.repository.head("staging")
+
+    def promote(self) -> subprocess.CompletedProcess[str]:
+        return self.repository.script("promote.sh")
+
+    def settled(
+        self, environment: str, revision: str, health: tuple[str, ...] = ("Healthy", "Suspended")
+    ) -> None:
+        """Wait until the environment is synced to a revision and nothing is left to do."""
+        self.argo.refresh(environment)
+
+        def check() -> bool:
+            status = self.argo.status(environment)
+            assert status["sync"] == "Synced", status
+            assert status["revision"] == revision, status
+            assert status["phase"] == "Succeeded", status
+            assert status["health"] in health, status
+            return True
+
+        eventually(check, 240)
+
+    def jobs(self, environment: str) -> dict[str, str]:
+        """Name -> uid of the Jobs that Argo CD manages there."""
+        found = self.cluster.items("job", environment, "app.kubernetes.io/part-of=pr-anomaly")
+        return {
+            job["metadata"]["name"]: job["metadata"]["uid"]
+            for job in found
+            if job["metadata"]["labels"]["app.kubernetes.io/name"] != "perf"
+        }
+
+    def image(self, environment: str) -> str:
+        """The digest of the Rollout."""
+        rollout = self.cluster.get("rollout", "model-serving", environment)
+        image: str = rollout["spec"]["template"]["spec"]["containers"][0]["image"]
+        return image.split("@")[1]
+
+
+def application(argo_apps: Path, environment: str, repository: Repository) -> dict[str, Any]:
+    """The real Application, put into a namespace of its own: the two clusters are one here."""
+    made = yaml.safe_load((argo_apps / "applications" / f"{environment}.yaml").read_text())
+    made["metadata"]["name"] = environment
+    made["spec"]["source"]["repoURL"] = f"file://{repository.bare}"
+    made["spec"]["destination"]["namespace"] = environment
+    gone = [
+        ("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "pr-anomaly-vault-auth"),  # would be shared
+        ("Namespace", "v1", "mlops"),
+        ("HorizontalPodAutoscaler", "autoscaling/v2", "model-serving"),  # degraded without a metrics server
+    ]
+    made["spec"]["source"]["kustomize"] = {
+        "namespace": environment,
+        "patches": [
+            {
+                "target": {"kind": kind, "name": name},
+                "patch": yaml.safe_dump(
+                    {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "$patch": "delete"}
+                ),
+            }
+            for kind, api, name in gone
+        ],
+    }
+    assert isinstance(made, dict)
+    return made
+
+
+@pytest.fixture(scope="module")
+def delivery(
+    cluster: Cluster, argo_apps: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Delivery]:
+    """Both environments at the same first commit, every image tested."""
+    repository = Repository(tmp_path_factory.mktemp("git"))
+    argo = ArgoCD(cluster)
+    made = Delivery(cluster, argo, repository)
+    health = free_port()
+    rollouts = cluster.run(
+        "rollouts-controller",
+        server_folder("rollouts") / "rollouts-controller",
+        f"--kubeconfig={cluster.kubeconfig}",
+        "--leader-elect=false",
+        f"--metricsport={free_port()}",
+        f"--healthzPort={health}",
+    )
+    rollouts.wait_until(lambda: listens(health))
+    try:
+        argo.start()
+        repository.commit("First", "main")
+        repository.git("push", "--quiet", "origin", "HEAD:refs/heads/staging")
+        first = made.release(*[reference(stage, "1") for stage in STAGES])
+        assert made.promote().returncode == 0
+        project = yaml.safe_load((argo_apps / "applications" / "project.yaml").read_text())
+        project["spec"]["sourceRepos"] = [f"file://{repository.bare}"]
+        project["spec"]["destinations"] = [{"server": "*", "namespace": name} for name in ENVIRONMENTS]
+        cluster.apply(project)
+        restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+        for environment in ENVIRONMENTS:
+            cluster.apply(namespace(environment, **restricted))
+            config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "environment"}}
+            config["metadata"] |= {"namespace": environment}  # type: ignore[operator]
+            cluster.apply(config | {"data": {"VAULT_ADDR": "https://vault.test:8200"}})
+            cluster.apply(application(argo_apps, environment, repository))
+        with PodEndings(cluster, made.outcome):
+            for environment in ENVIRONMENTS:
+                eventually(partial(cluster.exists, "ingress", "model-serving", environment), 240, "Ingress")
+                # No ingress controller here: what one would report.
+                cluster.kubectl(
+                    "-n", environment, "patch", "ingress", "model-serving", "--subresource=status",
+                    "--type=merge", "-p", '{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.1"}]}}}',
+                )  # fmt: skip
+                made.settled(environment, first)
+            yield made
+    finally:
+        argo.stop()
+        rollouts.stop()
+
+
+def test_both_environments_start_complete(delivery: Delivery) -> None:
+    for environment in ENVIRONMENTS:
+        assert delivery.image(environment) == digest("1")
+        jobs = delivery.cluster.items("job", environment)
+        done = {
+            job["metadata"]["labels"]["app.kubernetes.io/name"]
+            for job in jobs
+            if job["status"].get("succeeded")
+        }
+        assert done == {"data-fetch", "spark-preprocess", "ml-training"}
+        ended = [
+            pod["metadata"]["labels"]["app.kubernetes.io/name"]
+            for pod in sorted(
+                delivery.cluster.items("pod", environment, "batch.kubernetes.io/job-name"),
+                key=lambda pod: pod["metadata"]["creationTimestamp"],
+            )
+        ]
+        assert ended == ["data-fetch", "spark-preprocess", "ml-training", "ml-training"]
+
+
+def test_a_commit_on_staging_changes_only_staging_and_only_its_job(delivery: Delivery) -> None:
+    before = {environment: delivery.jobs(environment) for environment in ENVIRONMENTS}
+    revision = delivery.release(reference("spark-preprocess", "2"))
+    delivery.settled("staging", revision)
+    after = delivery.jobs("staging")
+    new = after.keys() - before["staging"].keys()
+    assert [name.rsplit("-", 1)[0] for name in new] == ["spark-preprocess"]
+    kept = after.keys() & before["staging"].keys()
+    assert {name: after[name] for name in kept} == {name: before["staging"][name] for name in kept}
+    delivery.argo.refresh("production")
+    assert delivery.jobs("production") == before["production"]
+    assert delivery.repository.head("main") != revision
+
+
+def test_the_promotion_brings_the_identical_digests_and_commit(delivery: Delivery) -> None:
+    done = delivery.promote()
+    assert done.returncode == 0, done.stderr
+    staging = delivery.repository.head("staging")
+    assert delivery.repository.head("main") == staging
+    delivery.settled("production", staging)
+    assert delivery.jobs("production").keys() == delivery.jobs("staging").keys()
+    assert delivery.repository.script("guard.sh").returncode == 0
+    assert "already" in delivery.promote().stdout
+
+
+def test_an_unrelated_commit_runs_nothing(delivery: Delivery) -> None:
+    before = delivery.jobs("staging")
+    delivery.repository.git("fetch", "--quiet", "origin", "staging")
+    delivery.repository.git("checkout", "--quiet", "--detach", "FETCH_HEAD")
+    (delivery.repository.work / "NOTES.md").write_text("nothing that runs\n")
+    revision = delivery.repository.commit("Write a note")
+    delivery.settled("staging", revision)
+    assert delivery.jobs("staging") == before
+
+
+def test_the_guard_refuses_an_untested_digest(delivery: Delivery) -> None:
+    main = delivery.repository.head("main")
+    delivery.release(reference("perf", "3"), tested=False)
+    done = delivery.promote()
+    assert done.returncode == 1
+    assert f"perf {digest('3')} was never tested" in done.stderr
+    assert delivery.repository.head("main") == main
+    # Tested after all: the same commit may go.
+    delivery.repository.script("tested.sh", "record", "perf", digest("3"))
+    assert delivery.promote().returncode == 0
+
+
+def test_the_guard_refuses_a_main_that_is_no_commit_of_staging(delivery: Delivery) -> None:
+    repository = delivery.repository
+    main = repository.head("main")
+    repository.git("fetch", "--quiet", "origin", "main")
+    repository.git("checkout", "--quiet", "--detach", "FETCH_HEAD")
+    (repository.work / "HOTFIX").write_text("by hand\n")
+    hotfix = repository.commit("Past staging", "hotfix")
+    done = repository.script("guard.sh", hotfix)
+    assert done.returncode == 1
+    assert "is no commit of origin/staging" in done.stderr
+    assert repository.head("main") == main
+
+
+def test_a_failing_job_keeps_the_rollout_of_the_same_commit_back(delivery: Delivery) -> None:
+    old = delivery.image("staging")
+    delivery.exit_codes["ml-training"] = 3
+    revision = delivery.release(reference("ml-training", "4"), reference("model-serving", "4"))
+    delivery.argo.refresh("staging")
+    eventually(
+        lambda: (
+            delivery.argo.status("staging")["revision"] == revision
+            and delivery.argo.status("staging")["phase"] == "Failed"
+        ),
+        240,
+        f"a failed sync: {delivery.argo.status('staging')}",
+    )
+    assert delivery.image("staging") == old
+    (failed,) = [
+        job
+        for job in delivery.cluster.items("job", "staging", "app.kubernetes.io/name=ml-training")
+        if job["status"].get("failed")
+    ]
+    # Unusable input: one pod, no second try.
+    assert failed["status"]["failed"] == 1
+    assert "gate" not in failed["metadata"]["name"]
+    delivery.exit_codes.clear()
+    revision = delivery.release(reference("ml-training", "5"))
+    delivery.settled("staging", revision)
+    assert delivery.image("staging") == digest("4")
+
+
+def test_the_active_service_keeps_its_hash_through_a_sync(delivery: Delivery) -> None:
+    """What a server-side apply would take away; see applications/staging.yaml."""
+    selector = delivery.cluster.get("service", "model-serving-active", "staging")["spec"]["selector"]
+    assert "rollouts-pod-template-hash" in selector
+
+
+def test_nothing_stays_out_of_sync(delivery: Delivery) -> None:
+    for environment in ENVIRONMENTS:
+        delivery.argo.refresh(environment)
+        status = delivery.argo.status(environment)
+        assert (status["sync"], status["out"], status["conditions"]) == ("Synced", [], [])
