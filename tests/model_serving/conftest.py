@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.test import Client
-
 from model_serving.app import Application, create_app
 from model_serving.model import ServedModel, load_model
 from model_serving.settings import Settings
+from werkzeug.test import Client
 
 # Test files import the modules beside them by name.
 sys.path.insert(0, str(Path(__file__).resolve().parent))

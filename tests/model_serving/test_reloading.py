@@ -103,7 +103,10 @@ def test_a_broken_model_is_refused_and_the_old_one_stays(
 def test_no_registry_no_alias_no_token(start: Callable[..., ServiceProcess], registry: Registry) -> None:
     service = start(mlflow_tracking_uri=registry.uri, reload_token=TOKEN, reload_poll_seconds=0)
     for token in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", "Bearer \u00e9"):
-        assert service.request("POST", "/reload", b"", {"Authorization": token.encode().decode("latin-1")})[0] == 401
+        assert (
+            service.request("POST", "/reload", b"", {"Authorization": token.encode().decode("latin-1")})[0]
+            == 401
+        )
     registry.champion(99)
     assert reload(service)[0] == 422
     registry.file.rename(registry.file.with_name("away"))
@@ -143,7 +146,9 @@ def test_a_worker_that_starts_later_serves_the_new_version(
     assert service.post("/predict", pull_request(1))[1]["model_version"] == "2"
 
 
-def reload_under_load(service: ServiceProcess, registry: Registry, expected: dict[str, list[float]], times: int) -> int:
+def reload_under_load(
+    service: ServiceProcess, registry: Registry, expected: dict[str, list[float]], times: int
+) -> int:
     """Reload so often, every 25th time to a broken version; fails for a lost or mixed answer."""
     pulls = [pull_request(number) for number in range(20)]
     stop = threading.Event()

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from arro3.io import read_parquet
 from artifact import pull_request
-from stage_runtime.exits import WrongSettings
-
 from model_serving.app import Parts, create_app
 from model_serving.metrics import Metrics
 from model_serving.results import Results
 from model_serving.service import Service
 from model_serving.settings import Settings
 from model_serving.traffic import FolderStore, TrafficRecorder, place
+from stage_runtime.exits import WrongSettings
 
 
 def table(file: Path) -> dict[str, list[Any]]:

@@ -164,7 +164,7 @@ class _Database:
 
         self._pymongo, self._errors, self._duplicate = pymongo, PyMongoError, DuplicateKeyError
         milliseconds = max(1, int(timeout * 1000))
-        client: Any = pymongo.MongoClient(
+        self._client: Any = pymongo.MongoClient(
             uri,
             serverSelectionTimeoutMS=milliseconds,
             connectTimeoutMS=milliseconds,
@@ -173,7 +173,7 @@ class _Database:
             tz_aware=True,
             appname="model_serving",
         )
-        self._collection = client[database][collection]
+        self._collection = self._client[database][collection]
         self._metrics = metrics
         self._waiting: queue.Queue[Entry | None] = queue.Queue(WAITING_AT_MOST)
         self.answers = False
@@ -227,8 +227,10 @@ class _Database:
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
-            return
-        self._thread.join(seconds)
+            pass
+        else:
+            self._thread.join(seconds)
+        self._client.close()
 
     def _failed(self, error: Exception) -> None:
         if self.answers or not self._rest_until:

@@ -1,0 +1,156 @@
+import hashlib
+import hmac
+import json
+import threading
+from typing import Any
+
+import pytest
+from artifact import pull_request
+from model_serving.app import Parts, create_app
+from model_serving.metrics import Metrics
+from model_serving.model import ServedModel
+from model_serving.results import Results
+from model_serving.service import Service
+from model_serving.settings import Settings
+from werkzeug.test import Client
+
+SECRET = "It's a Secret to Everybody"
+
+
+def signature(body: bytes, secret: str = SECRET) -> str:
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def event(pull: dict[str, Any], action: str = "opened") -> bytes:
+    return json.dumps(
+        {"action": action, "number": pull["number"], "pull_request": pull, "sender": {}}
+    ).encode()
+
+
+def headers(body: bytes, delivery: str = "d-1", kind: str = "pull_request") -> dict[str, str]:
+    return {
+        "X-Hub-Signature-256": signature(body),
+        "X-GitHub-Event": kind,
+        "X-GitHub-Delivery": delivery,
+        "Content-Type": "application/json",
+    }
+
+
+@pytest.fixture
+def application(model: ServedModel, tmp_path: Any) -> Any:
+    settings = Settings(github_webhook_secret=SECRET)
+    metrics = Metrics()
+    return create_app(
+        settings, parts=Parts(Service(settings, model), metrics, Results(metrics, tmp_path / "deliveries"))
+    )
+
+
+def test_the_signature_is_github_s_own_example() -> None:
+    # https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
+    expected = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    assert signature(b"Hello, World!") == expected
+    from model_serving.webhook import check_signature
+
+    check_signature(b"Hello, World!", expected, SECRET)
+
+
+def test_an_event_is_scored_and_kept(client: Client, application: Any, pull: dict[str, Any]) -> None:
+    body = event(pull)
+    answer = client.post("/webhooks/github", data=body, headers=headers(body)).get_json()
+    assert answer["result"] == "scored" and answer["score"]["request_id"] == "d-1"
+    (kept,) = application.parts.results.recent(5)
+    assert (kept["origin"], kept["title"], kept["number"]) == ("webhook", pull["title"], pull["number"])
+    assert (
+        client.post("/predict", json=pull).get_json()["reconstruction_error"] == kept["reconstruction_error"]
+    )
+
+
+@pytest.mark.parametrize("action", ["opened", "reopened", "synchronize", "edited"])
+def test_the_actions_that_are_scored(client: Client, pull: dict[str, Any], action: str) -> None:
+    body = event(pull, action)
+    assert client.post("/webhooks/github", data=body, headers=headers(body)).get_json()["result"] == "scored"
+
+
+def test_what_is_ignored(client: Client, pull: dict[str, Any]) -> None:
+    for body, kind in ((event(pull, "closed"), "pull_request"), (b'{"zen": "x"}', "ping"), (b"{}", "push")):
+        answer = client.post("/webhooks/github", data=body, headers=headers(body, kind=kind))
+        assert (answer.status_code, answer.get_json()["result"]) == (200, "ignored")
+
+
+def test_a_delivery_counts_once(client: Client, application: Any, pull: dict[str, Any]) -> None:
+    body = event(pull)
+    results = [
+        client.post("/webhooks/github", data=body, headers=headers(body, delivery)).get_json()["result"]
+        for delivery in ("a", "a", "b", "a")
+    ]
+    assert results == ["scored", "duplicate", "scored", "duplicate"]
+
+
+def test_an_unusable_delivery_may_come_again(client: Client, pull: dict[str, Any]) -> None:
+    body = event(pull | {"created_at": "never"})
+    for _ in range(2):
+        answer = client.post("/webhooks/github", data=body, headers=headers(body))
+        assert answer.status_code == 422 and answer.get_json()["field"] == "created_at"
+    good = event(pull)
+    assert client.post("/webhooks/github", data=good, headers=headers(good)).get_json()["result"] == "scored"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"X-Hub-Signature-256": ""},
+        {"X-Hub-Signature-256": "sha256=00"},
+        {"X-Hub-Signature-256": "sha1=" + "0" * 40},
+        {"X-Hub-Signature-256": "\u00ff" * 71},
+    ],
+)
+def test_a_wrong_signature_is_refused(
+    client: Client, application: Any, pull: dict[str, Any], change: dict[str, str]
+) -> None:
+    body = event(pull)
+    answer = client.post("/webhooks/github", data=body, headers=headers(body) | change)
+    assert answer.status_code == 401 and answer.get_json()["field"] == "X-Hub-Signature-256"
+    assert application.parts.results.recent(5) == []
+
+
+def test_a_changed_body_is_refused(client: Client, pull: dict[str, Any]) -> None:
+    body = event(pull)
+    answer = client.post("/webhooks/github", data=body.replace(b"opened", b"edited"), headers=headers(body))
+    assert answer.status_code == 401
+
+
+def test_bad_deliveries(client: Client, pull: dict[str, Any]) -> None:
+    body = event(pull)
+    assert client.post("/webhooks/github", data=body, headers=headers(body, "a b")).status_code == 400
+    for bad, status in ((b"{", 400), (b'{"action": "opened"}', 422), (b'{"action": 5}', 422), (b"[]", 422)):
+        assert client.post("/webhooks/github", data=bad, headers=headers(bad)).status_code == status
+
+
+def test_without_a_secret_it_is_switched_off(model: ServedModel, pull: dict[str, Any]) -> None:
+    body = event(pull)
+    client = Client(create_app(Settings(), model))
+    assert client.post("/webhooks/github", data=body, headers=headers(body)).status_code == 403
+
+
+def test_a_load_test_is_recorded_nowhere(client: Client, application: Any, pull: dict[str, Any]) -> None:
+    body = event(pull)
+    marked = headers(body) | {"X-Request-Purpose": "load-test"}
+    for _ in range(2):
+        assert client.post("/webhooks/github", data=body, headers=marked).get_json()["result"] == "scored"
+    assert application.parts.results.recent(5) == []
+
+
+def test_two_workers_take_a_delivery_once(start: Any) -> None:
+    service = start(workers=2, github_webhook_secret=SECRET)
+    found: list[str] = []
+
+    def deliver() -> None:
+        body = event(pull_request(3))
+        found.append(service.request("POST", "/webhooks/github", body, headers(body, "same"))[1]["result"])
+
+    threads = [threading.Thread(target=deliver) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == ["duplicate"] * 11 + ["scored"]
