@@ -127,7 +127,7 @@ class HistoryState:
     @classmethod
     def load(cls, path: str | Path) -> HistoryState:
         """Read what ``save`` wrote; raises ValueError for a file that holds objects or lacks an array."""
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             missing = set(cls.__dataclass_fields__) - set(arrays.files)
             if missing:
                 raise ValueError(f"{path}: history state without {', '.join(sorted(missing))}")
