@@ -119,7 +119,9 @@ class World:
         found = {name.lower(): value for name, value in reply.headers.items()}
         return Response(reply.status, found, reply.body)
 
-    def fetch(self, repos: str = "", *, store: Store | None = None, transport: Any = None, **more: Any) -> Summary:
+    def fetch(
+        self, repos: str = "", *, store: Store | None = None, transport: Any = None, **more: Any
+    ) -> Summary:
         """One run of data_fetch."""
         named = repos or ",".join(one.full_name for one in self.corpus.repositories())
         given = {"github_repos": named, "github_token": TOKEN, "github_api_url": "http://github.test"}

@@ -85,6 +85,11 @@ class Fetch:
                 self._walk_all(self._changed(names, api, progress), progress)
         except NoCredential as error:
             raise _refused(error) from None
+        except _NO_GRAPHQL as error:
+            raise WrongSettings(
+                f"GITHUB_API_URL: expected GitHub's interface at {settings.github_api_url}, found none that this "
+                f"run may use with GITHUB_API={settings.github_api}: {error}"
+            ) from None
         except GitHubError as error:
             raise ServiceUnreachable(f"GitHub gave no answer: {error}. Run again later.") from None
         self._judge({entry.lower() for entry in entries})

@@ -26,7 +26,7 @@ from github_client.messages import Reply
 
 from data_fetch import queries
 from data_fetch.pages import Page, PageSize, Question, Shaped, from_epoch, parse_time
-from data_fetch.shaping import Rejection, Shaper
+from data_fetch.shaping import Shaper
 
 _MAX_FILES = 3_000  # REST's limit; a document must be the same by both ways
 _ALONE_ATTEMPTS = 3
@@ -109,11 +109,8 @@ class GraphqlSource:
         try:
             found = self._single(name, number)
         except (ServerFailure, Forbidden, Blocked) as error:
-            reason = f"GitHub could not give it by GraphQL or REST: {error}"
-            place = f"pull request {repo_name}#{number}"
             time = from_epoch(self._clock.now())
-            key = f"{repo_name}#{number}"
-            return [Rejection(key, repo_name, number, "pull request", reason, self.api, place, time)]
+            return [self._shaper.not_given(repo_name, number, self.api, time, str(error))]
         return [] if found is None else [found]
 
     def _shaped(self, name: str, repo_name: str, node: dict[str, Any], fetched_at: datetime) -> Shaped:

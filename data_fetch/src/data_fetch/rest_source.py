@@ -17,6 +17,7 @@ newest page itself is asked for in the other order, so that one call tells wheth
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -106,6 +107,7 @@ class RestSource:
                 listed[pull["id"]] = time
         stored = question.current(listed)
         batch: list[Shaped] = []
+        lost: list[int] = []
         for pull in pulls:
             if pull.get("id") in stored:
                 continue
@@ -115,13 +117,30 @@ class RestSource:
                 if batch:
                     yield batch  # a stop in the middle of a page keeps what it has cost
                 raise
-            if found is not None:
+            if found is None:
+                lost.append(pull["number"])
+            else:
                 batch.append(found)
             if len(batch) == _BATCH:
                 yield batch
                 batch = []
-        if batch:
-            yield batch
+        yield batch + self._lost(question.name, lost)
+
+    def _lost(self, name: str, numbers: list[int]) -> list[Shaped]:
+        """What was listed and then not found: deleted in between, or the whole repository is gone or
+        hidden. Ask for that, then once more for each, and leave none out without a word.
+        """
+        if not numbers:
+            return []
+        self._client.send(self._client.api.get(f"/repos/{name}"), scope=name)
+        again = {number: self.single(name, number) for number in numbers}
+        return [
+            found if found is not None else self._shaper.not_given(name, number, "rest", self._now())
+            for number, found in again.items()
+        ]
+
+    def _now(self) -> datetime:
+        return from_epoch(self._clock.now())
 
     def single(self, name: str, number: int) -> Shaped | None:
         """One pull request with its sizes; None when it is gone."""
@@ -131,7 +150,7 @@ class RestSource:
             files = self._files(path) if self._shaper.files else None
         except (NotFound, Gone):
             return None
-        return self._shaper.rest(reply.data, name, files, from_epoch(self._clock.now()))
+        return self._shaper.rest(reply.data, name, files, self._now())
 
     def _files(self, path: str) -> list[Any]:
         found: list[Any] = []

@@ -118,6 +118,18 @@ class Settings(StageSettings):
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
+    @field_validator("spent_exit_code", mode="before")
+    @classmethod
+    def _is_code(cls, value: object) -> object:
+        return int(value) if isinstance(value, str) and value.isdigit() else value
+
+    @field_validator("mongo_uri")
+    @classmethod
+    def _is_mongodb(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("expected an address such as mongodb://host:27017")
+        return value
+
     @field_validator("max_duration")
     @classmethod
     def _is_duration(cls, value: str) -> str:

@@ -72,6 +72,16 @@ class Shaper:
         except UnusablePullRequest as error:
             return Rejection(key, None, None, error.field, self._reason(error), "file", place)
 
+    @staticmethod
+    def not_given(
+        repo_name: str, number: int, source: str, found_at: datetime, reason: str = "not found when asked for"
+    ) -> Rejection:
+        """What GitHub lists and then does not give."""
+        key, text = f"{repo_name}#{number}", f"GitHub lists it but did not give it: {reason}"
+        return Rejection(
+            key, repo_name, number, "pull request", text, source, f"pull request {key}", found_at
+        )
+
     def _hidden(self, document: Document) -> Document:
         return document if self._hash_key is None else hash_author(document, self._hash_key)
 

@@ -69,14 +69,19 @@ class Store:
     def __init__(self, uri: str, database: str, collection: str, *, wait_seconds: float = 20.0) -> None:
         """Connect and prove it. Raises ServiceUnreachable or WrongSettings."""
         with mongo_errors():
+            given = uri.lower()
+            waits = {
+                "serverSelectionTimeoutMS": int(wait_seconds * 1000),
+                "connectTimeoutMS": 10_000,
+                "socketTimeoutMS": 120_000,
+            }
             self._client: pymongo.MongoClient[Document] = pymongo.MongoClient(
                 uri,
                 appname="data_fetch",
-                serverSelectionTimeoutMS=int(wait_seconds * 1000),
-                connectTimeoutMS=10_000,
-                socketTimeoutMS=120_000,
                 tz_aware=True,
                 tzinfo=UTC,
+                # What the address names itself wins.
+                **{name: wait for name, wait in waits.items() if f"{name.lower()}=" not in given},
             )
             options: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
             # A page counts as done only when it would survive the loss of a member.

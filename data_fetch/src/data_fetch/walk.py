@@ -170,7 +170,7 @@ class RepositoryWalk:
             for identity, (updated, fetched) in self._store.known(list(listed)).items():
                 if updated is None or fetched is None or updated != listed[identity]:
                     continue
-                if fetched - updated > self._overlap and (since is None or fetched >= since):
+                if fetched - updated > self._overlap and (since is None or fetched > since):
                     found.add(identity)
             self._store.touch(sorted(found), self._now())
             self.outcome.same += len(found)

@@ -222,12 +222,12 @@ def object_error(
     for error in errors:
         if error.path[: len(path)] == path or path[: len(error.path)] == error.path:
             text = f"{request_label}: {error.message}"
+            if any(word in error.message.lower() for word in _BLOCKED_WORDS):
+                return Blocked(text, status=200)
             if error.kind == "NOT_FOUND":
                 return NotFound(text, status=200)
             if error.kind in _FORBIDDEN_KINDS:
                 return Forbidden(text, status=200)
-            if any(word in error.message.lower() for word in _BLOCKED_WORDS):
-                return Blocked(text, status=200)
             if "CURSOR" in error.kind or "valid cursor" in error.message:
                 return Refused(text, status=200)
             return ServerFailure(text, status=200)
