@@ -67,3 +67,20 @@ def test_all_workers_are_added_up_and_a_dead_one_stays_counted(start: Any) -> No
             break
         assert time.monotonic() < end, text
     assert value(text, name) == 40
+
+
+def test_the_dashboard_asks_for_metrics_that_exist(repository: Any, application: Any) -> None:
+    import json
+    import re
+
+    known = {
+        sample.name
+        for metric in application.parts.metrics.registry.collect()
+        for sample in [*metric.samples]
+    }
+    families = {metric.name for metric in application.parts.metrics.registry.collect()}
+    names = known | families | {f"{name}{end}" for name in families for end in ("_total", "_bucket", "_sum", "_count")}
+    dashboard = json.loads((repository / "model_serving" / "grafana" / "model-serving.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    used = {name for expression in expressions for name in re.findall(r"model_serving_\w+", expression)}
+    assert len(used) > 8 and used <= names

@@ -3,7 +3,7 @@
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def test_replicas_share_scores_and_deliveries(mongo_uri: str, tmp_path: Path) ->
     for results in (one, two):
         results.connect(mongo_uri, "shared", "scores", 5.0)
     one.keep([item(number, float(number)) for number in range(1, 6)])
-    one.keep([item(2, 99.0)])
+    one.keep([item(2, 99.0) | {"scored_at": datetime.now(UTC) + timedelta(seconds=1)}])
     wait_for(lambda: len(two.recent(10)) == 5)
     wait_for(lambda: two.anomalous(1)[0]["reconstruction_error"] == 99.0)
     assert two.recent(1)[0]["number"] == 2 and two.shared
