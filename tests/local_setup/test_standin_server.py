@@ -24,16 +24,21 @@ HEADERS = {"Authorization": "Bearer local-token"}
 def test_kept_alive_connections_and_answers_over_http(
     standin: GitHubStandIn, corpus: Corpus, busiest: str
 ) -> None:
-    with serve(standin) as url, requests.Session() as session:
+    with requests.Session() as session:
         session.headers.update(HEADERS)
-        for _ in range(3):
-            reply = session.get(f"{url}/repos/{busiest}/pulls", params={"state": "all", "per_page": 100})
-        assert {one["number"] for one in reply.json()} <= {one["number"] for one in corpus.pulls(busiest)}
-        again = session.get(reply.url, headers={"If-None-Match": reply.headers["ETag"]})
-        assert (again.status_code, again.content) == (304, b"")
-        answer = session.post(f"{url}/graphql", json={"query": "{ viewer { login } }"}).json()
-        assert answer == {"data": {"viewer": {"login": "caller-1000"}}}
-        assert session.get(f"{url}/repos/no/body").status_code == 404
+        with serve(standin) as url:
+            for _ in range(3):
+                reply = session.get(f"{url}/repos/{busiest}/pulls", params={"state": "all", "per_page": 100})
+            assert {one["number"] for one in reply.json()} <= {one["number"] for one in corpus.pulls(busiest)}
+            again = session.get(reply.url, headers={"If-None-Match": reply.headers["ETag"]})
+            assert (again.status_code, again.content) == (304, b"")
+            answer = session.post(f"{url}/graphql", json={"query": "{ viewer { login } }"}).json()
+            assert answer == {"data": {"viewer": {"login": "caller-1000"}}}
+            assert session.get(f"{url}/repos/no/body").status_code == 404
+        calls = standin.log.calls
+        with pytest.raises(requests.ConnectionError):
+            session.get(f"{url}/rate_limit")
+        assert standin.log.calls == calls, "a kept connection was still answered"
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0
 
