@@ -29,10 +29,11 @@ from pr_features.registry import FEATURES, NAMES
 from pr_features.rows import row
 
 START = datetime(2023, 1, 2, 8, 0, tzinfo=UTC)
-WORDS = (
-    "fix add remove parser socket timeout test build docs cache index reader writer error when value "
-    "message handle split merge check client server token window buffer release".split()
-)
+_STEMS = "fix add remove parse socket time test build doc cache index read write error value handle".split()
+_ENDS = ("", "s", "ing", "er", "ed", "able", "less", "ful", "ion", "like")
+WORDS = [stem + end for end in _ENDS for stem in _STEMS]
+# As in any language: a few words everywhere, most of them seldom.
+WEIGHTS = [1.0 / rank for rank in range(1, len(WORDS) + 1)]
 
 Document = dict[str, Any]
 
@@ -84,7 +85,7 @@ def make_documents(count: int, seed: int = 1) -> list[Document]:
 
 
 def _sentence(rng: random.Random, words: int) -> str:
-    return " ".join(rng.choices(WORDS, k=max(1, int(rng.gauss(words, 1)))))
+    return " ".join(rng.choices(WORDS, WEIGHTS, k=max(1, int(rng.gauss(words, 1)))))
 
 
 def publish(

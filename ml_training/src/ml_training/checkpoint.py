@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import dataclass, field
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ class TrainingState:
                     group, _, name = key.partition("/")
                     if name:
                         getattr(state, group)[name] = arrays[key]
-        except (ValueError, KeyError, OSError, TypeError, EOFError):
+        except (ValueError, KeyError, OSError, TypeError, EOFError, BadZipFile):
             return None
         return state
 

@@ -26,8 +26,6 @@ from ml_training.trainer import Callbacks, EpochResult, Trainer
 from ml_training.workers import Workers
 
 CHECKPOINTS = "training-state"
-# On a small run epochs take milliseconds; a checkpoint is to cost less than what it saves.
-CHECKPOINT_SECONDS = 5.0
 # Rows that the range of the outputs is taken from: the first ones, which are a fair sample.
 BOUND_ROWS = 20_000
 
@@ -45,7 +43,10 @@ class Fitted:
 
 @dataclass(frozen=True)
 class FittingContext:
-    """What all candidates of a training share."""
+    """What all candidates of a training share.
+
+    checkpoint_seconds: on a small run epochs take milliseconds, and a checkpoint is to cost less than it saves.
+    """
 
     root: Root
     table: FeatureTable
@@ -57,6 +58,7 @@ class FittingContext:
     device: torch.device
     workers: Workers
     stop: StopRequest
+    checkpoint_seconds: float
 
     def identity(self, candidate: Candidate) -> str:
         """Names a training by everything that its result depends on."""
@@ -136,7 +138,7 @@ class _Saver:
     def after_epoch(self, last: bool) -> None:
         """Save when it is time to, and stop here if that was asked for (of any process)."""
         stopping = self.context.workers.any(self.context.stop.requested)
-        if last or stopping or time.monotonic() - self.saved_at >= CHECKPOINT_SECONDS:
+        if last or stopping or time.monotonic() - self.saved_at >= self.context.checkpoint_seconds:
             self._save()
         if stopping and not last:
             self.context.stop.request("another process was asked to stop")

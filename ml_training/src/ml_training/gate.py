@@ -89,9 +89,10 @@ def _judge(
     train = training_rows(FeatureTable(run.files("features"), twin.preprocessor))
     pca = pca_detector(train, twin.weights, twin.dense, twin.bottleneck)
     errors = model.errors(evaluation.ordinary.matrix)
+    margin = settings.gate_baseline_margin
     found = [
-        checks.beats("the untrained network", ours, roc_auc_by_kind(twin.untrained, evaluation)),
-        checks.beats("PCA", ours, roc_auc_by_kind(pca, evaluation)),
+        checks.beats("the untrained network", ours, roc_auc_by_kind(twin.untrained, evaluation), margin),
+        checks.beats("PCA", ours, roc_auc_by_kind(pca, evaluation), margin),
         checks.distinct_scores(errors, settings.gate_distinct_scores),
         checks.flag_rate(
             errors,

@@ -93,6 +93,9 @@ class TrainSettings(CommonSettings):
     mixed_precision: bool = Field(
         default=False, description="bfloat16 in the forward pass; only useful on CUDA"
     )
+    checkpoint_seconds: float = Field(
+        default=5.0, ge=0, description="least time between two checkpoints in the data root"
+    )
     scores_file: str = Field(
         default="",
         description="file to write every row's score to, JSON lines of repo_name, number, reconstruction_error",
@@ -119,6 +122,12 @@ class GateSettings(CommonSettings):
         ge=0,
         le=1,
         description="by how much ROC-AUC on the worst injected kind may be below the champion's",
+    )
+    gate_baseline_margin: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="by how much the mean ROC-AUC over kinds may be below that of PCA and the untrained network",
     )
     gate_flag_rate_low: float = Field(
         default=0.0005, ge=0, le=1, description="least share of later rows beyond the threshold"

@@ -165,6 +165,7 @@ def _context(
         device=device,
         workers=workers,
         stop=stop,
+        checkpoint_seconds=settings.checkpoint_seconds,
     )
 
 
@@ -181,7 +182,7 @@ def _preprocessor(run: Run) -> Preprocessor:
 def _overrides(settings: TrainSettings) -> dict[str, Any]:
     overrides: dict[str, Any] = {}
     if settings.max_epochs:
-        overrides["max_epochs"] = settings.max_epochs
+        overrides |= {"max_epochs": settings.max_epochs, "min_steps": 0}
     if settings.batch_size:
         overrides["batch_size"] = settings.batch_size
     if settings.mixed_precision:

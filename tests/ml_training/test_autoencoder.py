@@ -1,0 +1,77 @@
+"""Sizes, weights, bounds and the error."""
+
+import numpy as np
+import pytest
+import torch
+from ml_training.autoencoder import Architecture, Autoencoder, feature_weights
+
+
+def network(seed: int = 0, **changes: object) -> Autoencoder:
+    architecture = Architecture(n_features=4, hidden=(6, 5), bottleneck=2, **changes)  # type: ignore[arg-type]
+    return Autoencoder(architecture, np.full(4, 0.25, dtype=np.float32), seed)
+
+
+def test_widths_are_mirrored() -> None:
+    assert Architecture(9, hidden=(7, 5), bottleneck=3).layer_widths() == [9, 7, 5, 3, 5, 7, 9]
+
+
+def test_a_block_shares_its_weight_equally() -> None:
+    weights = feature_weights(["a", "a", "b", "text", "text", "text"], {"text": 0.5})
+    assert weights.dtype == np.float32
+    assert weights.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(weights * 2.5, [0.5, 0.5, 1.0, 1 / 6, 1 / 6, 1 / 6], rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [{"a": -1.0}, {"a": 0.0, "b": 0.0}])
+def test_weights_that_weigh_nothing_are_refused(weights: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="block weights"):
+        feature_weights(["a", "b"], weights)
+
+
+def test_same_seed_same_network_and_members_differ() -> None:
+    one, two, other = network(3), network(3), network(4)
+    for first, second in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(first, second)
+    assert not torch.equal(one.kernels[0], other.kernels[0])
+    assert not torch.equal(one.kernels[0][0], one.kernels[0][1])
+
+
+def test_contributions_sum_to_the_error() -> None:
+    rows = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
+    ours = network()
+    parts = ours.contributions(rows)
+    assert parts.shape == (10, 4)
+    assert (parts >= 0).all()
+    torch.testing.assert_close(parts.sum(dim=1), ours.reconstruction_error(rows))
+
+
+def test_error_is_the_weighted_squared_difference_averaged_over_members() -> None:
+    rows = torch.randn(5, 4, generator=torch.Generator().manual_seed(2))
+    ours = network(members=2)
+    expected = ((ours(rows) - rows) ** 2 * 0.25).sum(dim=2).mean(dim=0)
+    torch.testing.assert_close(ours.reconstruction_error(rows), expected)
+
+
+def test_outputs_stay_within_the_quantiles_of_the_training_rows() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(500, 4)).astype(np.float32)
+    ours = network(bound_quantile=0.1)
+    ours.fit_bounds(rows)
+    far = ours(torch.full((1, 4), 100.0)).detach().numpy()
+    low, high = np.quantile(rows, [0.1, 0.9], axis=0)
+    assert (far >= low - 2e-3).all() and (far <= high + 2e-3).all()
+    free = network(bound_quantile=None)
+    before = free(torch.from_numpy(rows)).detach()
+    free.fit_bounds(rows)
+    assert torch.equal(before, free(torch.from_numpy(rows)))
+
+
+def test_one_absurd_feature_counts_at_most_the_cap() -> None:
+    capped = network(residual_cap=9.0)
+    row = torch.tensor([[1e4, 0.0, 0.0, 0.0]])
+    assert capped.contributions(row)[0, 0].item() == pytest.approx(9.0 * 0.25)
+
+
+def test_wrong_number_of_weights_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected shape \(4,\)"):
+        Autoencoder(Architecture(4), np.ones(3, dtype=np.float32), 0)
