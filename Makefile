@@ -41,13 +41,13 @@ prerequisites:
 	touch $@
 
 .venv/pytest/.ready: tests/requirements.lock .venv/tools/.ready
-	$(UV) pip install --quiet --python .venv/tools --target .venv/pytest --require-hashes -r $<
+	$(UV) pip install --quiet --compile-bytecode --python .venv/tools --target .venv/pytest --require-hashes -r $<
 	touch $@
 
 .SECONDEXPANSION:
 .venv/%/.ready: $$*/requirements.lock $$*/pyproject.toml $$(foreach lib,$$(LIBS_$$*),libs/$$(lib)/pyproject.toml) .venv/tools/.ready
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv/$*
-	$(UV) pip sync --quiet --python .venv/$* --require-hashes $*/requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python .venv/$* --require-hashes $*/requirements.lock
 	$(UV) pip install --quiet --python .venv/$* --no-deps $(foreach lib,$(LIBS_$*),--editable libs/$(lib)) --editable $*
 	touch $@
 
