@@ -34,9 +34,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its changes by request, and the step at which it dies (None: it does not)."""
+    """One run: the changes before it, those during it by request, and the step at which it dies
+    (None: it does not).
+    """
 
     api: str
+    first: tuple[Change, ...]
     changes: tuple[tuple[Change, ...], ...]
     dies_at: int | None
     resync: bool = False
@@ -52,7 +55,8 @@ change = st.builds(
 )
 run = st.builds(
     Run,
-    st.sampled_from(("graphql", "graphql", "rest")),
+    st.sampled_from(("graphql", "rest")),
+    st.lists(change, max_size=10).map(tuple),
     st.lists(st.lists(change, max_size=2).map(tuple), max_size=12).map(tuple),
     st.none() | st.integers(0, 60),
     st.sampled_from((False, False, False, True)),
@@ -156,6 +160,8 @@ def check_history(
         world.fill(repo, count, step=0 if ties else 700.0)
     names = ",".join(REPOS[: len(counts)])
     for one in runs:
+        for made in one.first:
+            happen(world, made)
         pending = list(one.changes)
 
         def before(number: int, request: Any, pending: list[Any] = pending) -> None:

@@ -31,6 +31,7 @@ from data_fetch.shaping import Shaper
 _MAX_FILES = 3_000  # REST's limit; a document must be the same by both ways
 _ALONE_ATTEMPTS = 3
 _BY_NUMBER = 25
+_FIRST_LOOK = 20
 
 Single = Callable[[str, int], Shaped | None]
 
@@ -66,7 +67,10 @@ class GraphqlSource:
 
     def _ask(self, query: str, question: Question, **more: Any) -> Reply:
         owner, _, name = question.name.partition("/")
-        variables = {"owner": owner, "name": name, "first": question.size.value, "after": question.position}
+        first = question.size.value
+        if question.few:  # mostly a handful changed since the last run
+            first = min(first, _FIRST_LOOK)
+        variables = {"owner": owner, "name": name, "first": first, "after": question.position}
         request = self._client.api.graphql(query, {**variables, **more})
         return self._client.send(request, scope=question.name, need="repository")
 

@@ -38,12 +38,14 @@ class Question:
     """What the walk asks a source for: the page at `position` (None: the newest).
 
     `current` decides whether a listed pull request (id, time of update) is stored already as it is,
-    so that its detail need not be asked for. `etag` is of the newest page as it was last seen.
+    so that its detail need not be asked for. `etag` is of the newest page as it was last seen, `few`
+    says that not much is likely to be wanted.
     """
 
     name: str
     position: str | None = None
     etag: str | None = None
+    few: bool = False
     size: PageSize = field(default_factory=lambda: PageSize(50))
     current: Callable[[dict[int, datetime]], set[int]] = lambda listed: set()
 

@@ -156,7 +156,8 @@ class RepositoryWalk:
         # Only when nothing older than the newest page can still appear, as for the probe.
         same = walk.floor is not None and known.shape == self._shape and known.settled
         etag = known.etag if same else None
-        return Question(self._name, walk.position, etag, self._size, self._current(walk))
+        few = walk.floor is not None and walk.position is None
+        return Question(self._name, walk.position, etag, few, self._size, self._current(walk))
 
     def _current(self, walk: Walk) -> Callable[[dict[int, datetime]], set[int]]:
         """Which listed pull requests are stored as they are, so long after that none changed since.
