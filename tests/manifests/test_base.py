@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-RENDERED = ("base",)
+RENDERED = ("base", "drift")
 
 
 def render(folder: Path) -> str:
