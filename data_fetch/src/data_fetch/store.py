@@ -136,7 +136,7 @@ class Store:
                         f"MongoDB did not take a batch of {len(documents)} documents (codes {others[:5]}); "
                         "run again."
                     ) from None
-                return details.get("nInserted", 0), [documents[e["index"]] for e in failed]
+                return len(documents) - len(failed), [documents[e["index"]] for e in failed]
 
     def _replace(self, documents: Sequence[Document]) -> int:
         """Documents that replaced an older one."""
