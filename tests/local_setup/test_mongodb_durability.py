@@ -114,6 +114,32 @@ def test_the_jvm_ends_when_its_python_parent_is_killed(tmp_path: Path, how: str)
         assert client["a"]["b"].count_documents({}) == 1
 
 
+INTERRUPTED = """
+import signal, sys, time
+from pathlib import Path
+import pymongo
+from local_setup import mongodb
+signal.signal(signal.SIGINT, lambda *_: None)
+server = mongodb.start(Path(sys.argv[1]))
+client = pymongo.MongoClient(server.uri, serverSelectionTimeoutMS=2000)
+print("ready", flush=True)
+time.sleep(2)  # the signal comes now
+client["a"]["b"].insert_one({"_id": "the unit of work that is being finished"})
+server.stop()
+print("finished", flush=True)
+"""
+
+
+def test_ctrl_c_leaves_the_database_to_the_program_that_started_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stdout.readline() == "finished\n"
+        assert process.wait(20) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_ends_in_order_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "local_setup.mongodb", "--data", str(tmp_path), "--port", "0"]
