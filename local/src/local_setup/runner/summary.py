@@ -26,17 +26,9 @@ class PublishedRun(NamedTuple):
 
     @classmethod
     def read(cls, folder: Path) -> PublishedRun:
-        """From the manifest and the preprocessor in the run's folder."""
+        """From the manifest in the run's folder."""
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        preprocessor = json.loads((folder / "preprocessor.json").read_text("utf-8"))
-        counts = manifest["counts"]
-        return cls(
-            manifest["run_id"],
-            counts["documents"],
-            counts["rejected"],
-            counts["rows"],
-            len(preprocessor["columns"]),
-        )
+        return cls(*(manifest[name] for name in cls._fields))
 
 
 def summarise(
