@@ -17,7 +17,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 BRANCH_OF = {"staging": "staging", "production": "main"}
-COMPONENTS = ("drift", "minio", "mlflow", "mlserver", "monitoring", "prometheus-analysis")
+COMPONENTS = ("drift", "monitoring", "prometheus-analysis")
 # What would put a secret into etcd and into every pod's environment.
 SECRETS = re.compile(r"(TOKEN|PASSWORD|SECRET_KEY|ACCESS_KEY|WEBHOOK_SECRET|HASH_KEY|MONGO_URI)$")
 HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

@@ -205,7 +205,15 @@ class Cluster:
     def apply_crds(self, folder: Path) -> None:
         """Install the CRDs of a kustomization and wait until the API server knows them."""
         self.kubectl("apply", "--server-side", "-k", str(folder))
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        # Not `kubectl wait`, which fails on a CRD that is so new that it has no conditions at all.
+        eventually(self._crds_established, 60, f"the CRDs of {folder}")
+
+    def _crds_established(self) -> bool:
+        for crd in json.loads(self.kubectl("get", "crd", "-o", "json"))["items"]:
+            conditions = {c["type"]: c["status"] for c in crd.get("status", {}).get("conditions") or []}
+            if conditions.get("Established") != "True":
+                return False
+        return True
 
     def get(self, kind: str, name: str, namespace: str) -> dict[str, Any]:
         """One object."""
