@@ -136,6 +136,8 @@ def _shown(show: Show, value: float | None) -> str | None:
             return f"{round(math.expm1(min(value, 40.0))):,}"
         case "negative count":
             return f"{round(math.expm1(min(-value, 40.0))):,}"
+        case "percent":
+            return f"{math.expm1(value):.0f}%"
         case "share":
             return f"{value:.0%}"
         case "negative years":

@@ -19,7 +19,15 @@ from .observation import NAN, Observation, nonword_share, upper_share
 Block = Literal["author", "branch", "title", "body", "size", "files"]
 Sides = Literal["surprise", "high", "both"]
 Show = Literal[
-    "flag", "count", "negative count", "share", "negative years", "information", "spreads", "number"
+    "flag",
+    "count",
+    "negative count",
+    "share",
+    "negative years",
+    "information",
+    "spreads",
+    "number",
+    "percent",
 ]
 
 

@@ -19,7 +19,8 @@ from local_setup.runner.sources import Source
 from local_setup.runner.steps import Run, open_run
 from local_setup.runner.workspace import Workspace, write_json
 
-CONSOLE = Console(soft_wrap=False)
+# A pipe has no width of its own, and a table of 80 columns folds every reason.
+CONSOLE = Console(width=None if sys.stdout.isatty() else 140)
 INTERRUPTED = 130
 
 
