@@ -13,6 +13,7 @@ from typing import Any
 
 from pr_features.documents import CONTRACT_FIELDS
 from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from stage_runtime.exits import ServiceUnreachable, UnusableInput, WrongSettings
 from stage_runtime.logs import get_logger
@@ -31,12 +32,21 @@ PARTITIONERS = {
 _REFUSED = {13, 18, 8000}  # Unauthorized, AuthenticationFailed, Atlas' own
 
 
+# Look-alikes answer an aggregation in one message, and no message may have more than 48 MB.
+_BYTES_AT_ONCE = 16_000_000
+_SAMPLE = 100
+
+
 @dataclass(frozen=True)
 class Source:
-    """What the server said: how many documents there are, and how they are to be cut."""
+    """What the server said: how many documents there are, and how they are to be cut.
+
+    parts: into how many, where the partitioner does not decide that itself.
+    """
 
     documents: int
     partitioner: str
+    parts: int = 1
 
 
 def probe(spark: SparkSession, settings: Settings) -> Source:
@@ -53,7 +63,9 @@ def probe(spark: SparkSession, settings: Settings) -> Source:
                 f"The collection {name} is empty, expected pull requests. Run data_fetch first, or correct "
                 "MONGO_DB and MONGO_COLLECTION."
             )
-        return Source(documents, _partitioner(spark, collection, settings))
+        partitioner = _partitioner(spark, collection, settings)
+        by_size = -(-documents * _mean_bytes(collection) // _BYTES_AT_ONCE)
+        return Source(documents, partitioner, max(by_size, documents // settings.rows_per_partition, 1))
 
 
 def read_raw(spark: SparkSession, settings: Settings, source: Source) -> DataFrame:
@@ -77,11 +89,20 @@ def read_raw(spark: SparkSession, settings: Settings, source: Source) -> DataFra
         "columnNameOfCorruptRecord": "document",
     }
     if source.partitioner == "paginate":
-        parts = max(1, min(64, source.documents // settings.rows_per_partition))
-        options["partitioner.options.max.number.of.partitions"] = str(parts)
+        options["partitioner.options.max.number.of.partitions"] = str(source.parts)
     fields = ", ".join(f"{field} void" for field in CONTRACT_FIELDS if field != "_id")
     reader = spark.read.format("mongodb").options(**options)
     return reader.schema(f"document string, _id array<string>, {fields}").load()
+
+
+def _mean_bytes(collection: Any) -> int:
+    """Of the first documents, as JSON, which is somewhat longer than BSON."""
+    cursor = collection.find().limit(_SAMPLE).iterator()
+    sizes = []
+    while cursor.hasNext():
+        sizes.append(len(cursor.next().toJson()))
+    cursor.close()
+    return sum(sizes) // max(len(sizes), 1) + 1
 
 
 def _partitioner(spark: SparkSession, collection: Any, settings: Settings) -> str:
@@ -154,10 +175,10 @@ def _client(spark: SparkSession, settings: Settings) -> Iterator[Any]:
     assert spark._jvm is not None
     try:
         client = spark._jvm.com.mongodb.client.MongoClients.create(_bounded_uri(settings))
-    except Py4JJavaError as error:
+    except (Py4JJavaError, PySparkException):  # PySpark has a class of its own for an illegal argument
         raise WrongSettings(
             "MONGO_URI: expected a connection string like mongodb://host:27017, found one that the driver "
-            f"refuses ({_short(error)})"
+            "refuses. It is not shown, because it may hold a password."
         ) from None
     try:
         yield client

@@ -47,10 +47,10 @@ class Counts:
 
 def run(spark: SparkSession, settings: Settings, folder: RunFolder) -> dict[str, Any]:
     """Make the run and publish it; the manifest. Raises StageError of the kind that fits."""
+    folder.prepare()
     source = probe(spark, settings)
     partitions = max(1, -(-source.documents // settings.rows_per_partition))
     spark.conf.set("spark.sql.shuffle.partitions", str(max(partitions, 4)))
-    folder.clear()
 
     with _step("read", documents=source.documents, partitioner=source.partitioner):
         checked = _kept(_checked(read_raw(spark, settings, source), partitions))

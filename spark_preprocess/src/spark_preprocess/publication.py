@@ -20,9 +20,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
-from stage_runtime.exits import StageError
+from stage_runtime.exits import StageError, WrongSettings
 
 from .storage import Storage
 
@@ -30,6 +31,7 @@ RUNS = "preprocess-runs"
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 SUCCESS = "_SUCCESS"
+_PROBE = "writable"
 
 
 class NotPublished(StageError):
@@ -50,6 +52,23 @@ class RunFolder:
             return None
         found: dict[str, Any] = json.loads(self.storage.read(MANIFEST))
         return found
+
+    def prepare(self) -> None:
+        """An empty folder that can be written to; found out before the long work and not after it.
+
+        Raises WrongSettings for a folder that cannot be written to.
+        """
+        try:
+            self.clear()
+            self.storage.write(_PROBE, b"")
+            self.storage.delete(_PROBE)
+        except (Py4JJavaError, OSError) as error:
+            if self.storage.on_object_store:
+                raise
+            raise WrongSettings(
+                f"DATA_ROOT: expected a folder that can be written to, found {self.storage.uri}, where nothing "
+                f"could be made ({_said(error)})"
+            ) from None
 
     def clear(self) -> None:
         """Take everything away, as after a run that did not reach its manifest."""
@@ -127,6 +146,12 @@ class RunFolder:
                     "spark-hadoop-cloud jar is missing or not used: fill SPARK_JARS anew."
                 )
         self.storage.delete(success)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, Py4JJavaError):
+        return str(error.java_exception.getMessage())[:200]
+    return str(error)[:200]
 
 
 def schema_hash(columns: list[dict[str, str]]) -> str:
