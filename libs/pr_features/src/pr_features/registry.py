@@ -355,7 +355,7 @@ _BODY = (
         "title, body",
         None,
         "high",
-        "count",
+        "percent",
         lambda o: log1p(100.0 * o.foreign_share()),
     ),
 )
