@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# One stage does its real work from a built image, with the other parts of the one-machine set-up around it.
+#
+#   .github/scripts/system-test-image.sh STAGE IMAGE      the stage in a container of the image, hardened as its pod
+#   .github/scripts/system-test-image.sh STAGE process    the same from the stage's own environment, without an engine
+#
+# Stages before it run from their environments (make setup). Everything lies under var/image-test and is made anew.
+set -euo pipefail
+stage=${1:?STAGE: data_fetch, spark_preprocess, ml_training or model_serving} image=${2:?IMAGE or process}
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) && cd "$root"
+out=${OUT:-$root/var/image-test} pulls=${PULLS:-500}
+rm -rf "$out" && mkdir -p "$out/data" "$out/mlflow" "$out/log"
+# The image's user is nobody of this machine.
+chmod -R a+rwX "$out"
+fail() { echo "system-test-image: $stage: $*" >&2; exit 1; }
+
+started=()
+finish() {
+  docker rm --force "image-test-$$" > /dev/null 2>&1 || true
+  for pid in "${started[@]}"; do kill "$pid" 2> /dev/null || true; done
+  wait
+}
+trap finish EXIT
+free_port() { .venv/local/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+until_true() { # SECONDS COMMAND...
+  local deadline=$((SECONDS + $1)) && shift
+  until "$@" > /dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || fail "waited in vain for: $*"
+    sleep 1
+  done
+}
+background() { # NAME COMMAND...
+  local log=$out/log/$1.log && shift
+  "$@" > "$log" 2>&1 &
+  started+=($!)
+}
+
+mongo=$(free_port) github=$(free_port) port=$(free_port)
+.venv/local/bin/python -m local_setup.corpus --out "$out/corpus.jsonl.gz" --pulls "$pulls" --seed 7
+background mongodb .venv/local/bin/python -m local_setup.mongodb --data "$out/mongo" --port "$mongo"
+background github .venv/local/bin/python -m local_setup.github_standin --corpus "$out/corpus.jsonl.gz" --port "$github"
+until_true 90 bash -c "exec 3<> /dev/tcp/127.0.0.1/$mongo"
+until_true 60 bash -c "exec 3<> /dev/tcp/127.0.0.1/$github"
+repositories=$(zcat "$out/corpus.jsonl.gz" | .venv/local/bin/python -c '
+import json, sys
+print(",".join(sorted({json.loads(line)["base"]["repo"]["full_name"] for line in sys.stdin})))')
+settings=(
+  "MONGO_URI=mongodb://127.0.0.1:$mongo" "GITHUB_API_URL=http://127.0.0.1:$github" "GITHUB_TOKEN=local-token"
+  "GITHUB_REPOS=$repositories" "DATA_ROOT=$out/data" "MLFLOW_TRACKING_URI=sqlite:///$out/mlflow/mlflow.db"
+  "MLFLOW_ARTIFACT_ROOT=$out/mlflow/artifacts" "MAX_EPOCHS=3" "MODEL_ALIAS=candidate" "HOST=127.0.0.1" "PORT=$port"
+)
+
+run() { # STAGE ARGUMENTS...: the stage under test from the image, any other from its environment
+  local name=$1 && shift
+  if [ "$name" = "$stage" ] && [ "$image" != process ]; then
+    local options=() one
+    for one in "${settings[@]}"; do options+=(--env "$one"); done
+    docker run --rm --name "image-test-$$" --network host --read-only --tmpfs /tmp --cap-drop ALL \
+      --security-opt no-new-privileges --volume "$out:$out" --env HOME=/tmp --env WORK_DIR=/tmp/training \
+      "${options[@]}" "$image" "$@"
+  else
+    env "${settings[@]}" WORK_DIR="$out/work" SPARK_JARS="$root/var/cache/jars/spark_preprocess" \
+      ".venv/$name/bin/python" -m "$name" "$@"
+  fi
+}
+registered() {
+  .venv/local/bin/python - "$out/mlflow/mlflow.db" << 'SQL'
+import sqlite3, sys
+rows = sqlite3.connect(sys.argv[1]).execute("select alias from registered_model_aliases").fetchall()
+sys.exit(0 if ("candidate",) in rows else 1)
+SQL
+}
+
+run data_fetch > "$out/log/data_fetch.log" || fail "data_fetch ended with $?: $(tail -n 3 "$out/log/data_fetch.log")"
+if [ "$stage" = data_fetch ]; then
+  count=$(.venv/data_fetch/bin/python -c "
+import pymongo
+print(pymongo.MongoClient('mongodb://127.0.0.1:$mongo')['mlops_db']['pull_requests'].count_documents({}))")
+  [ "$count" = "$pulls" ] || fail "stored $count pull requests, expected $pulls"
+  echo "system-test-image: $stage: $count pull requests stored" && exit
+fi
+run spark_preprocess > "$out/log/spark_preprocess.log" || fail "spark_preprocess ended with $?: $(tail -n 3 "$out/log/spark_preprocess.log")"
+compgen -G "$out/data/preprocess-runs/*/manifest.json" > /dev/null || fail "no manifest in $out/data/preprocess-runs"
+[ "$stage" != spark_preprocess ] || { echo "system-test-image: $stage: a run with its manifest" && exit; }
+run ml_training train > "$out/log/ml_training.log" || fail "ml_training ended with $?: $(tail -n 3 "$out/log/ml_training.log")"
+registered || fail "the registry has no model with the alias candidate"
+[ "$stage" != ml_training ] || { echo "system-test-image: $stage: a registered candidate" && exit; }
+run model_serving > "$out/log/model_serving.log" 2>&1 &
+started+=($!)
+until_true 120 bash -c "printf 'GET /ready HTTP/1.0\r\n\r\n' > /dev/tcp/127.0.0.1/$port"
+answer=$(.venv/local/bin/python - "$out/corpus.jsonl.gz" "http://127.0.0.1:$port" << 'ASK'
+import gzip, itertools, json, sys, time, urllib.error, urllib.request
+with gzip.open(sys.argv[1], "rt") as lines:
+    pulls = [json.loads(line) for line in itertools.islice(lines, 20)]
+for _ in range(120):
+    try:
+        urllib.request.urlopen(sys.argv[2] + "/ready", timeout=5)
+        break
+    except (urllib.error.URLError, OSError):
+        time.sleep(1)
+request = urllib.request.Request(
+    sys.argv[2] + "/predict", json.dumps(pulls).encode(), {"Content-Type": "application/json"})
+scores = json.load(urllib.request.urlopen(request, timeout=60))["scores"]
+assert [s["number"] for s in scores] == [p["number"] for p in pulls]
+assert all(s["is_anomaly"] == (s["reconstruction_error"] > s["threshold"]) for s in scores)
+print(len(scores))
+ASK
+) || fail "no scores; $(tail -n 5 "$out/log/model_serving.log")"
+echo "system-test-image: $stage: $answer pull requests scored"
