@@ -32,9 +32,14 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def repository_id(repo: str) -> int:
+    """The id that goes with a name."""
+    return zlib.crc32(repo.encode()) % 10**8 + 1
+
+
 def pull(repo: str, number: int, updated: float, **changes: Any) -> dict[str, Any]:
     """A REST detail object; its id follows from repository and number."""
-    identity = zlib.crc32(repo.encode()) % 10**8 + 1
+    identity = repository_id(repo)
     repository = {"id": identity, "full_name": repo, "name": repo.split("/")[1]}
     made = {
         "id": identity * 10_000 + number,

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from data_fetch.budget import Budget, StoppableClock
+from data_fetch.fetch import Fetch
+from data_fetch.github import make_client
+from data_fetch.settings import Settings
 from data_fetch.state import Checkpoint
+from data_fetch.store import Store
 from fetch_harness import TOKEN, World, iso, pull
+from github_client.clock import SystemClock
+from github_client.messages import Response
 from local_setup.github_standin import DEFAULT_TOKEN
 from pr_features.documents import from_rest, hash_author
 from stage_runtime.exits import ServiceUnreachable, WrongSettings
+from stage_runtime.signals import StopRequest
 
 APIS = pytest.mark.parametrize("api", ["graphql", "rest"])
 
@@ -259,3 +269,39 @@ def test_documents_say_when_they_were_fetched(filled: World) -> None:
     filled.fetch()
     now = datetime.fromtimestamp(filled.clock.now(), UTC)
     assert all(one["fetched_at"] <= now for one in filled.store.documents.find())
+
+
+def test_one_threads_ending_ends_the_long_wait_of_another(filled: World) -> None:
+    """A token that has to wait an hour must not keep the process from saying that MongoDB is gone."""
+    filled.standin.add_token("second-token")
+    stop = StopRequest()
+    clock = StoppableClock(stop, SystemClock())
+    budget = Budget(clock, stop)
+    limited = threading.Event()
+
+    def transport(request: Any, authorization: str, timeout: float) -> Any:
+        if b'"gadget"' in (request.body or b"") and b"query Walk" in (request.body or b""):
+            limited.set()
+            return Response(403, {"retry-after": "3600"}, b"{}")
+        if b"query Walk" in (request.body or b""):
+            limited.wait(20)
+        return filled.transport(request, authorization, timeout)
+
+    class Gone(Store):
+        def __init__(self, store: Store) -> None:
+            self.__dict__.update(store.__dict__)
+
+        def write(self, documents: Any) -> Any:
+            if documents:
+                raise ServiceUnreachable("MongoDB did not answer")
+            return super().write(documents)
+
+    settings = Settings.model_validate(
+        {"github_repos": "acme/gadget,acme/widget", "github_token": f"{TOKEN},second-token"}
+    )
+    client = make_client(settings, clock, budget, transport=transport)
+    start = time.monotonic()
+    with pytest.raises(ServiceUnreachable, match="MongoDB"):
+        Fetch(settings, client, Gone(filled.store), clock, budget).run()
+    assert time.monotonic() - start < 30
+    assert limited.is_set()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from data_fetch.store import Store
-from fetch_harness import World, iso, pull
+from fetch_harness import World, iso, pull, repository_id
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +41,7 @@ class Run:
     api: str
     first: tuple[Change, ...]
     changes: tuple[tuple[Change, ...], ...]
-    dies_at: int | None
+    dies_at: int | None = None
     resync: bool = False
 
 
@@ -58,7 +58,7 @@ run = st.builds(
     st.sampled_from(("graphql", "rest")),
     st.lists(change, max_size=10).map(tuple),
     st.lists(st.lists(change, max_size=2).map(tuple), max_size=12).map(tuple),
-    st.none() | st.integers(0, 60),
+    st.none() | st.integers(0, 40),
     st.sampled_from((False, False, False, True)),
 )
 
@@ -153,10 +153,12 @@ def happen(world: World, made: Change) -> None:
 
 def check_history(
     store: Store, counts: tuple[int, ...], ties: bool, runs: list[Run], size: int, overlap: int
-) -> None:
+) -> bool:
+    """Run it all; whether one of the runs died."""
+    died = False
     world = World(store, settings={"page_size": size, "overlap_seconds": overlap}, rest_per_page=size)
     for repo, count in zip(REPOS, counts, strict=False):
-        world.corpus.add_repository(repo)
+        world.corpus.add_repository(repo, id=repository_id(repo))
         world.fill(repo, count, step=0 if ties else 700.0)
     names = ",".join(REPOS[: len(counts)])
     for one in runs:
@@ -186,10 +188,11 @@ def check_history(
                 full_resync=one.resync,
             )
         except Killed:
-            pass
+            died = True
     world.standin.before = None
     world.fetch(names)
     assert world.stored() == world.expected()
+    return died
 
 
 def histories(count: int) -> Any:
@@ -210,7 +213,7 @@ given_history = given(
 )
 
 
-@histories(50)
+@histories(30)
 @given_history
 def test_after_any_history_the_store_equals_github(
     shared_store: Store, counts: tuple[int, ...], ties: bool, runs: list[Run], size: int, overlap: int
@@ -226,3 +229,36 @@ def test_after_any_of_a_thousand_histories_the_store_equals_github(
     shared_store: Store, counts: tuple[int, ...], ties: bool, runs: list[Run], size: int, overlap: int
 ) -> None:
     check_history(shared_store, counts, ties, runs, size, overlap)
+
+
+# --- every single place, one after another --------------------------------------------------------
+
+APIS = pytest.mark.parametrize("api", ["graphql", "rest"])
+SPACED = tuple(Change("edit", 10, which) for which in (3, 1, 4, 2))
+"""Edits further apart than the overlap: what is lost once is not found again by chance."""
+
+
+@APIS
+def test_a_death_at_any_step_of_a_run_loses_nothing(shared_store: Store, api: str) -> None:
+    for step in range(100):
+        runs = [Run(api, (), (), None), Run(api, SPACED, (), step), Run(api, (), (), None)]
+        if not check_history(shared_store, (6,), False, runs, 1, 2):
+            break
+    assert 15 < step < 99, "it died at every step until there was none left"
+
+
+@APIS
+def test_an_edit_between_any_two_requests_is_not_lost_nor_is_another(shared_store: Store, api: str) -> None:
+    for request in range(1, 9):
+        for which in (0, 1, 2, 4):
+            edit = ((),) * request + ((Change("edit", 10, which),),)
+            runs = [Run(api, (), (), None), Run(api, SPACED, edit, None)]
+            check_history(shared_store, (6,), False, runs, 1, 2)
+
+
+@APIS
+def test_a_change_that_github_shows_late_is_found_by_the_overlap(shared_store: Store, api: str) -> None:
+    edits = tuple(Change("edit", 30, which) for which in (0, 1, 2))
+    late = (Change("edit late", 0, 5),)
+    runs = [Run(api, (), (), None), Run(api, edits, (), None), Run(api, late, (), None)]
+    check_history(shared_store, (6,), False, runs, 1, 300)

@@ -75,6 +75,10 @@ class Budget:
         if self._max_points is not None and self.points >= self._max_points:
             raise BudgetSpent(f"The {self._max_points} points of --max-points are spent; run again to go on.")
 
+    def abort(self, reason: str) -> None:
+        """Let every thread stop where its state is saved, and end every wait."""
+        self._stop.request(reason)
+
     def before_request(self) -> float:
         """Seconds that the request may take."""
         self.check()

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
-from threading import Event, Lock
+from threading import Lock
 from typing import Any
 
 from github_client.client import Client
 from github_client.clock import Clock
 from github_client.errors import Blocked, Forbidden, GitHubError, Gone, NoCredential, NotFound, Refused
-from stage_runtime.exits import ServiceUnreachable, StageError, StoppedEarly, WrongSettings
+from stage_runtime.exits import ServiceUnreachable, StageError, WrongSettings
 from stage_runtime.logs import get_logger
 
 from data_fetch.budget import Budget
@@ -63,9 +63,8 @@ class Fetch:
         self._shaper = Shaper(files=settings.fetch_files, hash_key=settings.hash_key)
         self._rest = RestSource(client, self._shaper, clock, per_page=rest_per_page)
         self._source: Source = self._rest
-        self._claims: dict[int, str] = {}
+        self._claims: dict[str, str] = {}
         self._lock = Lock()
-        self._abort = Event()
         self.summary = Summary()
 
     def run(self) -> Summary:
@@ -128,7 +127,7 @@ class Fetch:
             checkpoint = self._store.checkpoint(name)
             if isinstance(found, GitHubError):
                 changed.append(name)  # its walk tells what is wrong, with every token
-            elif self._unchanged(checkpoint, found) and self._claim(found["databaseId"], name):
+            elif self._unchanged(checkpoint, found) and self._claim(found["nameWithOwner"], name):
                 self.summary.unchanged += 1
                 progress.repository_done()
             else:
@@ -149,7 +148,7 @@ class Fetch:
             or checkpoint.walk is not None
             or not checkpoint.settled
             or checkpoint.shape != self._shaper.shape
-            or checkpoint.repository_id != found["databaseId"]
+            or checkpoint.repository_id != (found["databaseId"] or checkpoint.repository_id)
             or checkpoint.repo_name != found["nameWithOwner"]
             or (checkpoint.watermark, checkpoint.total) != (newest, pulls.get("totalCount"))
         ):
@@ -158,10 +157,10 @@ class Fetch:
         stored = self._store.count(name) + len(self._store.rejected_of(name))
         return stored + checkpoint.unseen >= (checkpoint.total or 0)
 
-    def _claim(self, repository_id: int, name: str) -> bool:
-        """Whether this name is the one under which the repository is fetched in this run."""
+    def _claim(self, repo_name: str, name: str) -> bool:
+        """Whether this configured name is the one under which the repository is fetched in this run."""
         with self._lock:
-            return self._claims.setdefault(repository_id, name) == name
+            return self._claims.setdefault(repo_name.lower(), name) == name
 
     def _walk_all(self, names: Sequence[str], progress: FetchProgress) -> None:
         """As many side by side as there are tokens."""
@@ -178,20 +177,13 @@ class Fetch:
                     for future in done:
                         future.result()
             except BaseException:
-                self._abort.set()  # the others stop where their state is saved
+                self._budget.abort("the walk of another repository ended the run")
                 for future in waiting:
                     future.cancel()
                 raise
 
-    def _check(self) -> None:
-        self._budget.check()
-        if self._abort.is_set():
-            raise StoppedEarly("Stopped because another repository's walk ended the run.")
-
     def _walk_one(self, name: str, progress: FetchProgress) -> None:
         """Walk a repository; what concerns it alone is noted and the others go on."""
-        if self._abort.is_set():
-            return
         settings = self._settings
         walk = RepositoryWalk(
             name,
@@ -203,8 +195,8 @@ class Fetch:
             page_size=max(1, settings.page_size // 2) if settings.fetch_files else settings.page_size,
             full_resync=settings.full_resync,
             seen=progress.seen,
-            check=self._check,
-            claim=lambda repository_id: self._claim(repository_id, name),
+            check=self._budget.check,
+            claim=lambda repo_name: self._claim(repo_name, name),
         )
         try:
             walk.run()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pymongo
 from bson.codec_options import CodecOptions
@@ -70,7 +71,7 @@ class Store:
         """Connect and prove it. Raises ServiceUnreachable or WrongSettings."""
         with mongo_errors():
             given = uri.lower()
-            waits = {
+            waits: dict[str, Any] = {
                 "serverSelectionTimeoutMS": int(wait_seconds * 1000),
                 "connectTimeoutMS": 10_000,
                 "socketTimeoutMS": 120_000,
@@ -83,14 +84,19 @@ class Store:
                 # What the address names itself wins.
                 **{name: wait for name, wait in waits.items() if f"{name.lower()}=" not in given},
             )
-            options: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
-            # A page counts as done only when it would survive the loss of a member.
-            durable = WriteConcern(w="majority") if "w=" not in uri else None
-            base = self._client.get_database(database, options, write_concern=durable)
-            self.documents: Collection[Document] = base[collection]
-            self.rejected: Collection[Document] = base[REJECTED]
-            self.checkpoints: Collection[Document] = base[f"{collection}_checkpoints"]
-            self.documents.create_index([("repo_name", pymongo.ASCENDING)])
+        try:
+            with mongo_errors():
+                options: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
+                # A page counts as done only when it would survive the loss of a member.
+                durable = WriteConcern(w="majority") if "w=" not in uri else None
+                base = self._client.get_database(database, options, write_concern=durable)
+                self.documents: Collection[Document] = base[collection]
+                self.rejected: Collection[Document] = base[REJECTED]
+                self.checkpoints: Collection[Document] = base[f"{collection}_checkpoints"]
+                self.documents.create_index([("repo_name", pymongo.ASCENDING)])
+        except BaseException:
+            self._client.close()
+            raise
 
     def close(self) -> None:
         """Close the connections."""

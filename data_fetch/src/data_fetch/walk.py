@@ -62,7 +62,7 @@ class RepositoryWalk:
         full_resync: bool = False,
         seen: Callable[[int], None] = lambda count: None,
         check: Callable[[], None] = lambda: None,
-        claim: Callable[[int], bool] = lambda repository_id: True,
+        claim: Callable[[str], bool] = lambda repo_name: True,
     ) -> None:
         self._name = name
         self._source = source
@@ -119,7 +119,7 @@ class RepositoryWalk:
         while True:
             self._check()
             page = self._ask(walk)
-            if page.repository_id is not None and not self._adopt(page.repository_id, page.repo_name):
+            if not self._adopt(page):
                 return None
             if self._checkpoint is not checkpoint:  # an old repository's new name, or the reverse
                 checkpoint, walk = self._checkpoint, self._begin()
@@ -211,38 +211,43 @@ class RepositoryWalk:
             self._store.forgive(sorted(shaped))
             self._rejected -= shaped
 
-    def _adopt(self, repository_id: int, repo_name: str | None) -> bool:
-        """Follow renames; False when another configured name led to the same repository."""
-        if not self._claim(repository_id):
+    def _adopt(self, page: Page) -> bool:
+        """Follow renames; False when another configured name led to the same repository.
+
+        GraphQL's id of a repository has 32 bits: beyond them it is None and only names count.
+        """
+        if page.repo_name is None:
+            return True  # nothing changed, so nothing was said
+        if not self._claim(page.repo_name):
             get_logger().info("repository was fetched under another name", repository=self._name)
             return False
-        checkpoint = self._checkpoint
-        if checkpoint.repository_id is None:
-            former = self._store.checkpoint_by_id(repository_id, other_than=checkpoint.name)
+        checkpoint, found = self._checkpoint, page.repository_id
+        if found is not None and checkpoint.repository_id is None:
+            former = self._store.checkpoint_by_id(found, other_than=checkpoint.name)
             if former is not None:
                 name, former.name = former.name, checkpoint.name
                 self._checkpoint = former
-                self._rename(former, repo_name)
+                self._rename(former, page.repo_name)
                 self._store.save(former)
                 self._store.forget(name)
                 return True
-        elif checkpoint.repository_id != repository_id:
+        elif found is not None and checkpoint.repository_id != found:
             get_logger().warning(
                 "another repository has this name now: reading all of it", repository=self._name
             )
-            self._checkpoint = Checkpoint(checkpoint.name, repo_name, repository_id)
+            self._checkpoint = Checkpoint(checkpoint.name, page.repo_name, found)
             self._full_resync = True  # finds what belongs to the old one
             return True
-        self._rename(checkpoint, repo_name)
-        checkpoint.repository_id = repository_id
+        self._rename(checkpoint, page.repo_name)
+        checkpoint.repository_id = found if found is not None else checkpoint.repository_id
         return True
 
-    def _rename(self, checkpoint: Checkpoint, repo_name: str | None) -> None:
+    def _rename(self, checkpoint: Checkpoint, repo_name: str) -> None:
         old = checkpoint.repo_name
-        if repo_name is not None and old is not None and old != repo_name:
+        if old is not None and old != repo_name:
             count = self._store.rename(old, repo_name)
             get_logger().info("repository was renamed", old=old, new=repo_name, documents=count)
-        checkpoint.repo_name = repo_name or old
+        checkpoint.repo_name = repo_name
 
     def _finish(self, walk: Walk) -> None:
         """Everything down to the floor is durable: move the watermark."""
