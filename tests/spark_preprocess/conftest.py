@@ -18,11 +18,10 @@ import pytest
 from pr_features.documents import from_rest
 from pydantic import SecretStr
 from pyspark.sql import SparkSession
-from stage_runtime.signals import StopRequest
-
 from spark_preprocess.cli import make_run
 from spark_preprocess.session import spark_session
 from spark_preprocess.settings import Settings
+from stage_runtime.signals import StopRequest
 
 Document = Mapping[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,7 +140,9 @@ def made_documents(count: int) -> list[dict[str, Any]]:
                 "repo_name": repo,
                 "number": number,
                 "title": " ".join(random.choices(words, k=random.randrange(0, 9))),
-                "body": random.choice([None, "See #12", "* [ ] done\n" + " ".join(random.choices(words, k=40))]),
+                "body": random.choice(
+                    [None, "See #12", "* [ ] done\n" + " ".join(random.choices(words, k=40))]
+                ),
                 "state": "closed",
                 "created_at": created,
                 "updated_at": merged,

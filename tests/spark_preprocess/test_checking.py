@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pr_features.documents import check
 from pr_features.history import author_key, epoch_second, month_of
-
 from spark_preprocess.checking import ARROW, CHECKED, check_batches, check_one, read_checked
 
 

@@ -28,7 +28,11 @@ def start(jars: str, tmp_path: Path) -> Start:
             for name, value in os.environ.items()
             if name in {"PATH", "HOME", "JAVA_HOME", "LANG", "LD_LIBRARY_PATH"}
         }
-        environment |= {"SPARK_JARS": jars, "TMPDIR": str(tmp_path / "tmp"), "DATA_ROOT": str(tmp_path / "data")}
+        environment |= {
+            "SPARK_JARS": jars,
+            "TMPDIR": str(tmp_path / "tmp"),
+            "DATA_ROOT": str(tmp_path / "data"),
+        }
         command = [sys.executable, "-m", "spark_preprocess", *flags]
         return subprocess.Popen(
             command,

@@ -10,9 +10,9 @@ from pr_features.documents import check
 from pr_features.facts import terms
 from pr_features.profile import MIN_DOCUMENTS, CorpusProfile
 from pyspark.sql import SparkSession
+from spark_preprocess.checking import check_one
 
 from spark_preprocess import frequencies
-from spark_preprocess.checking import check_one
 
 
 def test_frequencies(

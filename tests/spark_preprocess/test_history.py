@@ -11,9 +11,9 @@ from pr_features.facts import Facts
 from pr_features.history import DAY_SECONDS, History, HistoryState, author_key, epoch_second, month_of
 from pr_features.norms import NO_NORMS, QUANTITIES, norm_bins, norms_from_histograms
 from pyspark.sql import DataFrame, SparkSession
+from spark_preprocess.checking import ARROW, CHECKED, check_one
 
 from spark_preprocess import history
-from spark_preprocess.checking import ARROW, CHECKED, check_one
 
 COLUMNS = ("pr_id", "repo_name", "author", "created", "merged", "month", "bins")
 
@@ -32,7 +32,9 @@ def known(spark: SparkSession, documents: list[dict[str, Any]]) -> DataFrame:
 
     assert CHECKED.fieldNames() == ARROW.names
     rows = [tuple(check_one(raw(document))[name] for name in COLUMNS) for document in documents]
-    schema = "pr_id long, repo_name string, author string, created long, merged long, month int, bins array<int>"
+    schema = (
+        "pr_id long, repo_name string, author string, created long, merged long, month int, bins array<int>"
+    )
     pulls = spark.createDataFrame(rows, schema).repartition(5)
     return history.with_author_history(pulls).cache()
 

@@ -19,9 +19,8 @@ from pr_features.history import HistoryState
 from pr_features.preprocessor import Preprocessor
 from pr_features.registry import NAMES
 from pr_features.rows import row
-from stage_runtime.exits import ServiceUnreachable, UnusableInput, WrongSettings
-
 from spark_preprocess.settings import Settings
+from stage_runtime.exits import ServiceUnreachable, UnusableInput, WrongSettings
 
 Documents = list[dict[str, Any]]
 Store = Callable[..., str]
@@ -35,7 +34,9 @@ def folder_of(settings: Settings) -> Path:
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     """The feature table as training reads it: files in the order of their names."""
-    return [found for path in sorted((folder / "features").iterdir()) for found in pq.read_table(path).to_pylist()]
+    return [
+        found for path in sorted((folder / "features").iterdir()) for found in pq.read_table(path).to_pylist()
+    ]
 
 
 def rejected_of(folder: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ from collections import defaultdict
 from random import Random
 
 from pyspark.sql import SparkSession
-
 from spark_preprocess.split import with_split
 
 Pull = tuple[int, str, int]  # pr_id, repo_name, created

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from pr_features.registry import FEATURES, NAMES
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
-
 from spark_preprocess.statistics import InvalidRows, Statistics, check_ranges, exact_sums, statistics
 
 SMALL = st.floats(-(2.0**19), 2.0**19, width=32)

@@ -17,6 +17,7 @@ from stage_runtime.progress import progress
 from stage_runtime.settings import load_settings
 from stage_runtime.signals import StopRequest, stop_on_sigterm
 
+from .executor import become_executor
 from .failures import plain
 from .pipeline import run
 from .publication import RunFolder, new_run_id
@@ -27,7 +28,9 @@ _LOOK_SECONDS = 0.5
 
 
 def main(argv: Sequence[str]) -> ExitCode:
-    """Read settings, run, report. Raises StageError."""
+    """Read settings, run, report; or, in a pod that Spark has made, become an executor. Raises StageError."""
+    if list(argv) == ["executor"]:
+        become_executor()
     settings = load_settings(Settings, argv, "spark_preprocess")
     run_id = settings.preprocess_run_id or new_run_id()
     set_run_id(run_id)

@@ -89,7 +89,7 @@ def run(spark: SparkSession, settings: Settings, folder: RunFolder) -> dict[str,
     with _step("publish"):
         return folder.publish(
             {
-                "code_version": settings.code_version or __version__,
+                "code_version": settings.build_commit or __version__,
                 **asdict(counts),
                 "features": len(preprocessor.columns),
                 "source": {

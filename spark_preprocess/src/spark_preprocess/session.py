@@ -159,7 +159,9 @@ def _kubernetes(settings: Settings) -> dict[str, str]:
         "spark.driver.port": str(DRIVER_PORT),
         "spark.driver.blockManager.port": str(BLOCK_MANAGER_PORT),
         "spark.blockManager.port": str(BLOCK_MANAGER_PORT),
-        "spark.executor.extraJavaOptions": "-XX:-UsePerfData",
+        "spark.executor.extraJavaOptions": (
+            f"-XX:-UsePerfData -Dlog4j2.configurationFile={LOG_SETTINGS.as_uri()}"
+        ),
     }
     if settings.spark_driver_pod:
         found["spark.kubernetes.driver.pod.name"] = settings.spark_driver_pod

@@ -70,7 +70,7 @@ class Settings(StageSettings):
     rows_per_partition: int = Field(
         default=25_000, ge=1, description="documents that one Spark task holds; files are as long"
     )
-    code_version: str = Field(
+    build_commit: str = Field(
         default="", description="commit of the code, for the manifest; set in the image"
     )
     spark_master: str = Field(
