@@ -281,6 +281,8 @@ def test_one_threads_ending_ends_the_long_wait_of_another(filled: World) -> None
 
     def transport(request: Any, authorization: str, timeout: float) -> Any:
         if b'"gadget"' in (request.body or b"") and b"query Walk" in (request.body or b""):
+            if "second-token" in authorization:
+                return Response(404, {}, b"{}")
             limited.set()
             return Response(403, {"retry-after": "3600"}, b"{}")
         if b"query Walk" in (request.body or b""):
