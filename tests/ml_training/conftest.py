@@ -115,8 +115,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Place:
 def trained(place: Place, run_command: Run) -> Place:
     """One training with its quality report; leaves a candidate."""
     scores = place.work.parent / "scores.jsonl"
-    code = run_command(
-        ["train", *place.flags(f"--max-epochs={EPOCHS}", f"--scores-file={scores}")]
-    )
+    code = run_command(["train", *place.flags(f"--max-epochs={EPOCHS}", f"--scores-file={scores}")])
     assert code == 0
     return place

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 import random
 from collections import Counter, defaultdict
@@ -127,7 +128,7 @@ def publish(
         }
     )
     bounds = np.linspace(0, table.num_rows, files + 1).astype(int)
-    for part, (start, end) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for part, (start, end) in enumerate(itertools.pairwise(bounds)):
         pq.write_table(table.slice(start, end - start), folder / f"features/part-{part:05d}.parquet")
     _write_history(folder, authors, repositories)
     if evaluation:
@@ -234,9 +235,7 @@ def _fitted(values: np.ndarray, profile: CorpusProfile) -> Preprocessor:
     return Preprocessor(profile, mean.tolist(), std.tolist(), missing.tolist())
 
 
-def _write_history(
-    folder: Path, authors: list[tuple[Any, ...]], repositories: list[tuple[Any, ...]]
-) -> None:
+def _write_history(folder: Path, authors: list[tuple[Any, ...]], repositories: list[tuple[Any, ...]]) -> None:
     for name, columns, rows in (
         ("authors", ("repo_name", "author_key", "opened", "merged"), authors),
         ("repositories", ("repo_name", "month", "norms"), repositories),

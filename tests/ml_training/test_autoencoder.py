@@ -45,31 +45,36 @@ def test_contributions_sum_to_the_error() -> None:
     torch.testing.assert_close(parts.sum(dim=1), ours.reconstruction_error(rows))
 
 
-def test_error_is_the_weighted_squared_difference_averaged_over_members() -> None:
+def test_free_error_is_the_weighted_squared_difference_averaged_over_members() -> None:
     rows = torch.randn(5, 4, generator=torch.Generator().manual_seed(2))
-    ours = network(members=2)
+    ours = network(members=2, strict_share=0.0)
     expected = ((ours(rows) - rows) ** 2 * 0.25).sum(dim=2).mean(dim=0)
     torch.testing.assert_close(ours.reconstruction_error(rows), expected)
 
 
-def test_outputs_stay_within_the_quantiles_of_the_training_rows() -> None:
+def test_a_reconstruction_does_not_excuse_what_is_unusual() -> None:
+    """The strict error of a far value is large even where the network writes it back perfectly."""
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(500, 4)).astype(np.float32)
-    ours = network(bound_quantile=0.1)
-    ours.fit_bounds(rows)
-    far = ours(torch.full((1, 4), 100.0)).detach().numpy()
-    low, high = np.quantile(rows, [0.1, 0.9], axis=0)
-    assert (far >= low - 2e-3).all() and (far <= high + 2e-3).all()
-    free = network(bound_quantile=None)
-    before = free(torch.from_numpy(rows)).detach()
-    free.fit_bounds(rows)
-    assert torch.equal(before, free(torch.from_numpy(rows)))
+    usual = rng.normal(size=(500, 4)).astype(np.float32)
+    ours = network(strict_share=1.0)
+    ours.fit_usual(usual, np.array([True, False, False, False]))
+    ours.forward = lambda rows: rows.unsqueeze(0)  # type: ignore[method-assign]
+    assert ours.reconstruction_error(torch.zeros(1, 4)).item() == pytest.approx(0.0, abs=1e-2)
+    parts = ours.contributions(torch.tensor([[1.0, 1.0, 0.0, 0.0]]))[0].detach().numpy()
+    # One standard deviation is within the usual, but not where only large values are suspicious.
+    assert parts[0] == pytest.approx(0.25 * (1.0 - np.median(usual[:, 0])) ** 2, rel=1e-3)
+    assert parts[1] == 0.0
+    far = ours.contributions(torch.tensor([[-3.0, 3.0, 0.0, 0.0]]))[0].detach().numpy()
+    assert far[1] == pytest.approx(0.25 * (3.0 - np.quantile(usual[:, 1], 0.9)) ** 2, rel=1e-3)
+    assert far[0] == pytest.approx(0.25 * (-3.0 - np.quantile(usual[:, 0], 0.1)) ** 2, rel=1e-3)
 
 
-def test_one_absurd_feature_counts_at_most_the_cap() -> None:
-    capped = network(residual_cap=9.0)
-    row = torch.tensor([[1e4, 0.0, 0.0, 0.0]])
-    assert capped.contributions(row)[0, 0].item() == pytest.approx(9.0 * 0.25)
+def test_an_ordinary_row_has_an_error_of_about_one() -> None:
+    rows = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
+    ours = network()
+    ours.fit_usual(rows, np.full(4, False))
+    ours.fit_scales(rows)
+    assert ours.reconstruction_error(torch.from_numpy(rows)).mean().item() == pytest.approx(1.0, rel=1e-4)
 
 
 def test_wrong_number_of_weights_is_refused() -> None:

@@ -17,7 +17,7 @@ def test_the_packages_sets_load() -> None:
 def test_own_values_beat_defaults_and_overrides_beat_both(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
-        '[x.defaults]\nhidden = [9]\nbatch_size = 5\nblock_weights = { text = 0 }\n'
+        "[x.defaults]\nhidden = [9]\nbatch_size = 5\nblock_weights = { text = 0 }\n"
         '[[x.candidates]]\nname = "a"\n[[x.candidates]]\nname = "b"\nhidden = [7, 3]\n'
     )
     a, b = load_candidates(str(path), {"batch_size": 11})

@@ -1,6 +1,7 @@
 """What the gate asks, at its borders."""
 
 import numpy as np
+
 from ml_training import checks
 
 

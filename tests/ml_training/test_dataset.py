@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ml_training import dataset
 from ml_training.dataset import FeatureTable, MinibatchSource
 from ml_training.split import PLAN_COLUMNS, SplitPlan
 from pr_features.preprocessor import Preprocessor
 from stage_runtime.exits import UnusableInput
+
+from ml_training import dataset
 
 
 def table_of(folder: Path) -> FeatureTable:
@@ -66,9 +67,7 @@ def test_an_epoch_has_every_row_once_in_another_order(table: FeatureTable) -> No
     assert sizes[-1] == ours.plan.n_fit % 64 or sizes[-1] == 64
 
 
-def test_streamed_rows_are_those_of_the_cache(
-    table: FeatureTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_streamed_rows_are_those_of_the_cache(table: FeatureTable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "BLOCK_ROWS", 50)
     kept, streamed = source(table), source(table, cache_bytes=0)
     for one, two in zip(kept.fitting(2), streamed.fitting(2), strict=True):

@@ -15,11 +15,13 @@ def network(**changes: object) -> Autoencoder:
     weights = rng.random(30).astype(np.float32)
     architecture = Architecture(30, hidden=(12, 8), bottleneck=4, members=3, **changes)  # type: ignore[arg-type]
     made = Autoencoder(architecture, weights / weights.sum(), 5)
-    made.fit_bounds(rng.normal(size=(100, 30)).astype(np.float32))
+    rows = rng.normal(size=(100, 30)).astype(np.float32)
+    made.fit_usual(rows, np.arange(30) < 10)
+    made.fit_scales(rows)
     return made
 
 
-@pytest.mark.parametrize("changes", [{}, {"bound_quantile": None}, {"residual_cap": 4.0}])
+@pytest.mark.parametrize("changes", [{}, {"strict_share": 0.0}, {"strict_share": 1.0}])
 def test_onnx_equals_torch(tmp_path: Path, changes: dict[str, object]) -> None:
     ours = network(**changes)
     path = tmp_path / "network.onnx"

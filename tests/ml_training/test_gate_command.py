@@ -61,7 +61,9 @@ def test_a_refused_candidate_changes_nothing(
     assert "version 1 was refused. There is no champion." in error["event"]
     assert "flag rate on later rows: expected between 98.00% and 99.00%" in error["event"]
     assert alias(trained, "champion") is None
-    verdict = registry.run_file(alias(trained, "candidate").run_id, "report/gate.json", tmp_path)  # type: ignore[union-attr]
+    refused = alias(trained, "candidate")
+    assert refused is not None
+    verdict = registry.run_file(refused.run_id, "report/gate.json", tmp_path)
     assert verdict is not None and json.loads(verdict.read_text())["passed"] is False
 
 
@@ -71,9 +73,7 @@ def again_as(registry: Tracking, trained: Any, folder: Path, change: Any) -> Mod
     assert first is not None
     copy = registry.download(first, folder / "copy")
     change(copy)
-    made = registry.client.create_model_version(
-        MODEL, copy.as_uri(), first.run_id, tags=dict(first.tags)
-    )
+    made = registry.client.create_model_version(MODEL, copy.as_uri(), first.run_id, tags=dict(first.tags))
     return ModelVersion(MODEL, str(made.version), first.run_id, made.source, dict(first.tags))
 
 

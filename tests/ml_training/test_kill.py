@@ -22,7 +22,9 @@ def test_killed_and_run_again(trained: Any, run_command: Any, tmp_path: Path) ->
         "--checkpoint-seconds=0",
         f"--scores-file={scores}",
     ]
-    with subprocess.Popen([sys.executable, "-m", "ml_training", *flags], stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "ml_training", *flags], stdout=subprocess.DEVNULL
+    ) as process:
         deadline = time.monotonic() + 200
         while not list(state.glob("*.npz")) and process.poll() is None:
             assert time.monotonic() < deadline

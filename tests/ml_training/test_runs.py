@@ -76,7 +76,13 @@ def test_a_damaged_file_is_named(made: Root, tmp_path: Path, damage: str) -> Non
 
 @pytest.mark.parametrize(
     "manifest",
-    ["not json", "[]", "{}", '{"files": [{"path": "a"}]}', '{"files": [{"path": "../x", "bytes": 1, "sha256": ""}]}'],
+    [
+        "not json",
+        "[]",
+        "{}",
+        '{"files": [{"path": "a"}]}',
+        '{"files": [{"path": "../x", "bytes": 1, "sha256": ""}]}',
+    ],
 )
 def test_a_manifest_that_says_nothing_is_refused(made: Root, tmp_path: Path, manifest: str) -> None:
     (tmp_path / "preprocess-runs" / "a-new" / "manifest.json").write_text(manifest)

@@ -50,7 +50,9 @@ def test_lists_frames_and_single_objects_agree(model: Any) -> None:
     as_frame = model.predict(pd.DataFrame(example))
     alone = [model.predict([one]) for one in example]
     for position, one in enumerate(alone):
-        assert one["reconstruction_error"][0] == pytest.approx(as_list["reconstruction_error"][position], rel=1e-6)
+        assert one["reconstruction_error"][0] == pytest.approx(
+            as_list["reconstruction_error"][position], rel=1e-6
+        )
     assert as_list.equals(as_frame)
 
 
@@ -68,7 +70,9 @@ def test_json_of_the_scoring_server(model: Any) -> None:
 def test_open_inference_lists_come_as_text(model: Any) -> None:
     example = input_example()[:1]
     as_text = [{**one, "labels": json.dumps(one["labels"])} for one in example]
-    assert model.predict(as_text)["reconstruction_error"][0] == model.predict(example)["reconstruction_error"][0]
+    assert (
+        model.predict(as_text)["reconstruction_error"][0] == model.predict(example)["reconstruction_error"][0]
+    )
 
 
 def test_missing_required_and_wrong_values_are_named(model: Any) -> None:

@@ -133,7 +133,7 @@ def test_several_candidates_are_nested_runs_and_the_best_is_registered(
     declared = tmp_path / "two.toml"
     declared.write_text(
         "[two.defaults]\nmax_epochs = 30\nmin_steps = 0\n"
-        '[[two.candidates]]\nname = "one-epoch"\nmax_epochs = 1\nbound_quantile = 0.0\nlearning_rate = 0.00001\n'
+        '[[two.candidates]]\nname = "one-epoch"\nmax_epochs = 1\nlearning_rate = 0.00001\n'
         '[[two.candidates]]\nname = "thirty"\n'
     )
     flags = trained.flags(f"--candidates={declared}", "--quality-report=false", "--seed=9")

@@ -32,13 +32,15 @@ class Arrays:
         return iter([] if self.held_out is None else [self.held_out])
 
 
-def fresh(rows: np.ndarray, seed: int = 0, bound: float | None = None) -> Autoencoder:
+def fresh(rows: np.ndarray, seed: int = 0) -> Autoencoder:
     width = rows.shape[1]
-    architecture = Architecture(width, hidden=(16,), bottleneck=3, members=2, bound_quantile=bound)
+    architecture = Architecture(width, hidden=(16,), bottleneck=3, members=2)
     return Autoencoder(architecture, np.full(width, 1 / width, dtype=np.float32), seed)
 
 
-def fitted(rows: np.ndarray, options: TrainingOptions = OPTIONS, seed: int = 0) -> tuple[Autoencoder, Trainer]:
+def fitted(
+    rows: np.ndarray, options: TrainingOptions = OPTIONS, seed: int = 0
+) -> tuple[Autoencoder, Trainer]:
     network = fresh(rows, seed)
     trainer = Trainer(options, seed).fit(network, Arrays(rows[:570], rows[570:]), 570)
     return network, trainer

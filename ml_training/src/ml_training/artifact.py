@@ -1,13 +1,13 @@
 """The model's folder: everything a score needs, as named files without any pickle.
 
-    artifacts/network.onnx       input features [n, D]; outputs reconstruction_error [n], contributions [n, D]
-    artifacts/preprocessor.json  as Spark fitted it
-    artifacts/history.npz        authors' and repositories' past, looked up by time
-    artifacts/threshold.json     where unusual begins, on which rows, how many lie beyond
-    artifacts/reference.json     quantiles of training errors, usual values, bins for drift
-    artifacts/golden.json        a request and its score: who loads the model proves it first
-    artifacts/card.json          what a person wants to know about this model
-    code/pr_features/            the feature code it was trained with
+artifacts/network.onnx       input features [n, D]; outputs reconstruction_error [n], contributions [n, D]
+artifacts/preprocessor.json  as Spark fitted it
+artifacts/history.npz        authors' and repositories' past, looked up by time
+artifacts/threshold.json     where unusual begins, on which rows, how many lie beyond
+artifacts/reference.json     quantiles of training errors, usual values, bins for drift
+artifacts/golden.json        a request and its score: who loads the model proves it first
+artifacts/card.json          what a person wants to know about this model
+code/pr_features/            the feature code it was trained with
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from pr_features.scoring import Scorer
 from stage_runtime.exits import UnusableInput
 
 from ml_training.export import OnnxNetwork
-from ml_training.runs import Run
 from ml_training.feature_code import load_features
+from ml_training.runs import Run
 
 ARTIFACT_FILES = (
     "network.onnx",
@@ -92,9 +92,7 @@ def pack_code(folder: Path) -> Path:
     return target
 
 
-def write_golden(
-    folder: Path, run_network: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-) -> float:
+def write_golden(folder: Path, run_network: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> float:
     """Score GOLDEN_REQUEST with the folder's own files and ``run_network`` (torch); store and return the error."""
     # The scorer wants the file to be there before it can say what belongs into it.
     write_json(folder / "golden.json", {"request": GOLDEN_REQUEST, "reconstruction_error": 0.0})

@@ -1,13 +1,15 @@
-"""The network: a few small autoencoders side by side, and one weighted error for all of them.
+"""The network: a few small denoising autoencoders side by side, and one weighted error for all of them.
 
 Design choices, each of which was measured (NOTES.md):
 
 - The input is what ``pr_features.Preprocessor`` gives: standardised, softly clipped numbers with
   indicators for what is missing, and sparse text columns. Nothing is scaled here.
-- Every feature has a weight, so that a block of hundreds of text columns does not drown twenty
-  numbers. Weights of a block's features add up to the block's weight, all weights to 1.
-- The decoder is bounded: it can only write what is usual for a feature, the range between two quantiles
-  of the training rows. Without that a bottleneck that is wide enough to be useful copies outliers too.
+- Every column has a weight, so that a block of hundreds of text columns does not drown twenty
+  numbers. Weights of a block's columns add up to the block's weight, all weights to 1.
+- The reconstruction y of a row x is read twice. The *free* residual x - y finds values that do not fit
+  together. The *strict* residual x - clamp(y) holds the reconstruction within what is usual for the
+  column: a network may learn to write a suspicious value back, but that does not excuse it. The error is
+  a mixture of both, each divided by its mean over training rows, so an ordinary row has about 1.
 - Members differ in their initial weights and their noise only. They are trained together as one
   batched matrix product, which costs little more than one of them, and their errors are averaged.
 
@@ -16,6 +18,7 @@ Hyper-parameters come in, tensors come out: no files, no MLflow, no seeds set gl
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,17 +34,14 @@ class Architecture:
 
     n_features: width of the input (D). hidden: widths from the input to the bottleneck; the decoder
     mirrors them. bottleneck: width between the two, without an activation. members: autoencoders in
-    the ensemble (M). bound_quantile: outputs stay within the training rows' quantiles q and 1 - q; None
-    leaves them free. residual_cap: the squared difference of one feature counts at most this much;
-    None counts it whole.
+    the ensemble (M). strict_share: of the strict residual in the error; the rest is the free one's.
     """
 
     n_features: int
-    hidden: tuple[int, ...] = (32,)
-    bottleneck: int = 8
+    hidden: tuple[int, ...] = (64, 32)
+    bottleneck: int = 4
     members: int = 3
-    bound_quantile: float | None = 0.1
-    residual_cap: float | None = None
+    strict_share: float = 0.3
 
     def layer_widths(self) -> list[int]:
         """All widths in order: input, hidden, bottleneck, hidden mirrored, output."""
@@ -49,8 +49,11 @@ class Architecture:
         return [*encoder, self.bottleneck, *reversed(encoder)]
 
 
-# Half the width of a feature's range is at least this: a range of one point has no slope to learn from.
-LEAST_HALF_WIDTH = 1e-3
+# Quantiles of the training rows that hold a column's usual values. Where only large values are suspicious
+# the upper one is the median: nothing above it may be written back.
+USUAL = (0.1, 0.9)
+USUAL_OF_SUSPICIOUS = (0.1, 0.5)
+LEAST_SCALE = 1e-6
 
 
 def feature_weights(blocks: Sequence[str], block_weights: Mapping[str, float]) -> np.ndarray:
@@ -66,7 +69,7 @@ def feature_weights(blocks: Sequence[str], block_weights: Mapping[str, float]) -
             f"block weights {dict(block_weights)} for blocks {sorted(sizes)}: "
             "expected no negative weight and at least one positive one"
         )
-    return (raw / raw.sum()).astype(np.float32)
+    return np.asarray(raw / raw.sum(), dtype=np.float32)
 
 
 class Autoencoder(nn.Module):
@@ -74,13 +77,15 @@ class Autoencoder(nn.Module):
 
     Attributes:
         weights: [D] weight of each feature in the error (a buffer: saved, not learned by gradient).
-        centre, half_width: [D] buffers, the range that outputs stay in (see ``fit_bounds``).
+        low, high: [D] buffers, what is usual for each feature (see ``fit_usual``).
+        scales: [2] buffer, mean strict and free error over training rows (see ``fit_scales``).
         kernels, biases: for each layer [M, fan_in, fan_out] and [M, 1, fan_out].
     """
 
     weights: Tensor
-    centre: Tensor
-    half_width: Tensor
+    low: Tensor
+    high: Tensor
+    scales: Tensor
 
     def __init__(self, architecture: Architecture, weights: np.ndarray, seed: int) -> None:
         super().__init__()
@@ -90,28 +95,34 @@ class Autoencoder(nn.Module):
             )
         self.architecture = architecture
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
-        self.register_buffer("centre", torch.zeros(architecture.n_features))
-        self.register_buffer("half_width", torch.ones(architecture.n_features))
+        self.register_buffer("low", torch.full((architecture.n_features,), -math.inf))
+        self.register_buffer("high", torch.full((architecture.n_features,), math.inf))
+        self.register_buffer("scales", torch.ones(2))
         self.kernels = nn.ParameterList()
         self.biases = nn.ParameterList()
         generator = torch.Generator().manual_seed(seed)
         widths = architecture.layer_widths()
         members = architecture.members
-        for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+        for fan_in, fan_out in itertools.pairwise(widths):
             # Glorot's uniform initialisation, drawn from our own generator.
             bound = math.sqrt(6.0 / (fan_in + fan_out))
             kernel = torch.empty(members, fan_in, fan_out)
             self.kernels.append(nn.Parameter(kernel.uniform_(-bound, bound, generator=generator)))
             self.biases.append(nn.Parameter(torch.zeros(members, 1, fan_out)))
 
-    def fit_bounds(self, rows: np.ndarray) -> None:
-        """Set the range of the outputs from rows to fit [n, D]; does nothing for an unbounded network."""
-        q = self.architecture.bound_quantile
-        if q is None:
-            return
-        low, high = np.quantile(rows, [q, 1.0 - q], axis=0)
-        self.centre.copy_(torch.as_tensor((low + high) / 2.0))
-        self.half_width.copy_(torch.as_tensor((high - low) / 2.0 + LEAST_HALF_WIDTH))
+    def fit_usual(self, rows: np.ndarray, suspicious: np.ndarray) -> None:
+        """Set what is usual from rows to fit [n, D]; suspicious: [D] mask of columns where only large is odd."""
+        low, high = np.quantile(rows, USUAL, axis=0)
+        low_suspicious, high_suspicious = np.quantile(rows, USUAL_OF_SUSPICIOUS, axis=0)
+        self.low.copy_(torch.as_tensor(np.where(suspicious, low_suspicious, low)))
+        self.high.copy_(torch.as_tensor(np.where(suspicious, high_suspicious, high)))
+
+    def fit_scales(self, rows: np.ndarray) -> None:
+        """Set the means that the two errors are divided by, from rows to fit [n, D]."""
+        with torch.no_grad():
+            strict, free = self._residuals(torch.from_numpy(rows).to(self.weights.device))
+            means = [float((part * self.weights).sum(dim=1).mean()) for part in (strict, free)]
+        self.scales.copy_(torch.tensor(means).clamp(min=LEAST_SCALE))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Reconstruct rows [n, D] (or [M, n, D] when each member sees its own noise): [M, n, D]."""
@@ -122,24 +133,30 @@ class Autoencoder(nn.Module):
             hidden = torch.baddbmm(bias, hidden, kernel)
             if position not in linear:
                 hidden = torch.tanh(hidden)
-        if self.architecture.bound_quantile is None:
-            return hidden
-        return self.centre + self.half_width * torch.tanh((hidden - self.centre) / self.half_width)
+        return hidden
 
-    def contributions(self, rows: Tensor, noisy: Tensor | None = None) -> Tensor:
-        """Weighted squared difference of each feature, averaged over members: [n, D].
-
-        noisy, where given, is what the network sees in place of rows (denoising).
-        """
-        residual = (self(rows if noisy is None else noisy) - rows).square()
-        if self.architecture.residual_cap is not None:
-            residual = residual.clamp(max=self.architecture.residual_cap)
-        return residual.mean(dim=0) * self.weights
+    def contributions(self, rows: Tensor) -> Tensor:
+        """Weighted error of each feature, both residuals mixed and averaged over members: [n, D]."""
+        share = self.architecture.strict_share
+        strict, free = self._residuals(rows)
+        mixed = strict * (share / self.scales[0]) + free * ((1.0 - share) / self.scales[1])
+        return mixed * self.weights
 
     def reconstruction_error(self, rows: Tensor) -> Tensor:
-        """Weighted mean squared error of each row: [n], not negative."""
+        """Error of each row: [n], not negative, about 1 for an ordinary row."""
         return self.contributions(rows).sum(dim=1)
 
     def member_losses(self, rows: Tensor, noisy: Tensor) -> Tensor:
-        """Weighted squared error of each member and row, uncapped as gradients need it: [M, n]."""
-        return ((self(noisy) - rows).square() * self.weights).sum(dim=2)
+        """What training minimises: weighted squared free residual of each member and row: [M, n].
+
+        noisy: what the network sees in place of rows (denoising), [n, D] or [M, n, D].
+        """
+        residual: Tensor = self(noisy) - rows
+        return (residual.square() * self.weights).sum(dim=2)
+
+    def _residuals(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared strict and free residuals, averaged over members: both [n, D]."""
+        reconstruction = self(rows)
+        usual = torch.minimum(torch.maximum(reconstruction, self.low), self.high)
+        strict = (usual - rows).square().mean(dim=0)
+        return strict, (reconstruction - rows).square().mean(dim=0)

@@ -50,7 +50,7 @@ class TrainingState:
         }
         buffer = io.BytesIO()
         text = np.frombuffer(json.dumps(scalars).encode(), dtype=np.uint8)
-        np.savez(buffer, **{"state.json": text}, **arrays)
+        np.savez(buffer, allow_pickle=False, **{"state.json": text, **arrays})
         return buffer.getvalue()
 
     @classmethod

@@ -53,9 +53,7 @@ def beats(name: str, candidate: ByKind, other: ByKind, margin: float = 0.0) -> C
 def distinct_scores(errors: np.ndarray, least: int) -> Check:
     """Scores of the later rows tell rows apart."""
     found = len(np.unique(errors))
-    return Check(
-        "distinct scores", found >= least, f"at least {least} among the later rows", str(found)
-    )
+    return Check("distinct scores", found >= least, f"at least {least} among the later rows", str(found))
 
 
 def flag_rate(errors: np.ndarray, threshold: float, low: float, high: float) -> Check:
@@ -72,9 +70,7 @@ def flag_rate(errors: np.ndarray, threshold: float, low: float, high: float) -> 
 def offline_equals_served(offline: Mapping[int, float], served: Mapping[int, float]) -> Check:
     """What training computed from the table is what serving computes from the raw document, by id."""
     both = sorted(offline.keys() & served.keys())
-    differences = [
-        abs(served[key] - offline[key]) / max(1.0, abs(offline[key])) for key in both
-    ]
+    differences = [abs(served[key] - offline[key]) / max(1.0, abs(offline[key])) for key in both]
     largest = max(differences, default=0.0)
     return Check(
         "offline equals served",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +22,6 @@ from pr_features.registry import NAMES
 from stage_runtime.exits import UnusableInput
 
 from ml_training.split import SplitPlan
-
-Part = Literal["fit", "validation", "train", "later"]
 
 BLOCK_ROWS = 8_192
 READ_ROWS = 4_096
@@ -73,9 +71,7 @@ class FeatureTable:
                 present = set(file.schema_arrow.names)
                 wanted = [name for name in columns if name in present]
                 # One thread and no read-ahead: the blocks in hand are all the memory this takes.
-                yield from file.iter_batches(
-                    batch_size=READ_ROWS, columns=wanted, use_threads=False
-                )
+                yield from file.iter_batches(batch_size=READ_ROWS, columns=wanted, use_threads=False)
 
     def _prepared(self, table: pa.Table) -> Block:
         values = np.empty((table.num_rows, len(NAMES)), dtype=np.float32)
@@ -107,7 +103,7 @@ class MinibatchSource:
         self.batch_size = batch_size
         self.seed = seed
         fits = table.n_rows * table.n_features * 4 <= cache_bytes
-        self._cache: dict[Part, list[np.ndarray]] | None = {} if fits else None
+        self._cache: dict[str, list[np.ndarray]] | None = {} if fits else None
 
     def fitting(self, epoch: int) -> Iterator[np.ndarray]:
         """Shuffled minibatches [<= batch_size, D] of the rows to fit; the last may be shorter, none is dropped."""
@@ -137,7 +133,7 @@ class MinibatchSource:
                 break
         return np.concatenate(found)
 
-    def _part(self, part: Part) -> Iterator[np.ndarray]:
+    def _part(self, part: str) -> Iterator[np.ndarray]:
         if self._cache is not None:
             if not self._cache:
                 self._cache = {"fit": [], "validation": []}
@@ -145,10 +141,7 @@ class MinibatchSource:
                     for name, chosen in self.plan.parts(block.keys).items():
                         self._cache[name].append(block.matrix[chosen])
             return iter(self._cache[part])
-        return (
-            block.matrix[self.plan.parts(block.keys)[part]]
-            for block in prefetched(self.table.blocks)
-        )
+        return (block.matrix[self.plan.parts(block.keys)[part]] for block in prefetched(self.table.blocks))
 
 
 def prefetched(make: Callable[[], Iterator[Block]]) -> Iterator[Block]:

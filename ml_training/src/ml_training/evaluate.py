@@ -80,7 +80,7 @@ def open_run_of(version: ModelVersion, settings: CommonSettings, work: Path) -> 
 def show(made: Assessment) -> None:
     """The table: as text for a person, as one line of data for a program."""
     if sys.stdout.isatty():
-        print(plain_text(made))  # noqa: T201 - this is what the command is for
+        print(plain_text(made))
         return
     log = get_logger()
     for kind, row in {**made.table, **made.known}.items():

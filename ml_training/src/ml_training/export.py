@@ -7,6 +7,7 @@ the version of an exporter.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -42,17 +43,14 @@ def export_onnx(network: Autoencoder, path: Path) -> None:
         hidden = graph.node("Add", product, graph.constant(f"bias_{position}", bias))
         if position not in linear:
             hidden = graph.node("Tanh", hidden)
-    if network.architecture.bound_quantile is not None:
-        centre = graph.constant("centre", network.centre.detach().cpu().numpy())
-        half_width = graph.constant("half_width", network.half_width.detach().cpu().numpy())
-        inner = graph.node("Div", graph.node("Sub", hidden, centre), half_width)
-        hidden = graph.node("Add", centre, graph.node("Mul", half_width, graph.node("Tanh", inner)))
-    residual = graph.node("Sub", hidden, INPUT)
-    squared = graph.node("Mul", residual, residual)
-    cap = network.architecture.residual_cap
-    if cap is not None:
-        squared = graph.node("Min", squared, graph.constant("cap", np.float32(cap)))
-    mean = graph.node("ReduceMean", squared, "first_axis", keepdims=0)
+    low = graph.constant("low", network.low.detach().cpu().numpy())
+    high = graph.constant("high", network.high.detach().cpu().numpy())
+    usual = graph.node("Min", graph.node("Max", hidden, low), high)
+    share = network.architecture.strict_share
+    strict_scale, free_scale = network.scales.detach().cpu().numpy()
+    strict = graph.scaled_square(usual, "strict_factor", np.float32(share / strict_scale))
+    free = graph.scaled_square(hidden, "free_factor", np.float32((1.0 - share) / free_scale))
+    mean = graph.node("ReduceMean", graph.node("Add", strict, free), "first_axis", keepdims=0)
     weights = graph.constant("weights", network.weights.detach().cpu().numpy())
     graph.node("Mul", mean, weights, output="contributions")
     last_axis = graph.constant("last_axis", np.array([1]))
@@ -85,9 +83,7 @@ class OnnxNetwork:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         errors, contributions = self._session.run(list(OUTPUTS), {INPUT: rows})
@@ -128,7 +124,12 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def node(self, kind: str, *inputs: str, output: str | None = None, **attributes: int) -> str:
+    def node(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         name = output or f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         return name
+
+    def scaled_square(self, reconstruction: str, name: str, factor: np.float32) -> str:
+        """Squared difference from the input, times a number."""
+        residual = self.node("Sub", reconstruction, INPUT)
+        return self.node("Mul", self.node("Mul", residual, residual), self.constant(name, factor))

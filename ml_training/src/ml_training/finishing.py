@@ -81,6 +81,4 @@ def finish(
         data_hash=run.data_hash,
     )
     write_json(folder / "card.json", card)
-    return Finished(
-        folder, work / "scores.parquet", fitted, rows, threshold, reference, card
-    )
+    return Finished(folder, work / "scores.parquet", fitted, rows, threshold, reference, card)

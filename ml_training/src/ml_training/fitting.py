@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from pr_features.preprocessor import Preprocessor
+from pr_features.registry import FEATURES
 from stage_runtime.logs import get_logger
 from stage_runtime.progress import progress
 from stage_runtime.signals import StopRequest
@@ -26,8 +28,8 @@ from ml_training.trainer import Callbacks, EpochResult, Trainer
 from ml_training.workers import Workers
 
 CHECKPOINTS = "training-state"
-# Rows that the range of the outputs is taken from: the first ones, which are a fair sample.
-BOUND_ROWS = 20_000
+# Rows that usual values and scales are taken from: the first ones, which are a fair sample.
+SAMPLE_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,9 @@ def fit_candidate(
     start = time.monotonic()
     weights = feature_weights(context.preprocessor.blocks, candidate.block_weights)
     network = Autoencoder(candidate.sized(context.table.n_features), weights, context.seed)
-    source = MinibatchSource(
-        context.table, context.plan, candidate.options.batch_size, context.seed
-    )
-    network.fit_bounds(source.sample(BOUND_ROWS))
+    source = MinibatchSource(context.table, context.plan, candidate.options.batch_size, context.seed)
+    sample = source.sample(SAMPLE_ROWS)
+    network.fit_usual(sample, suspicious_columns(context.preprocessor))
     state = _load_state(context, identity)
     if state.epoch:
         get_logger().info("going on from a checkpoint", candidate=candidate.name, epoch=state.epoch)
@@ -110,8 +111,17 @@ def fit_candidate(
 
         callbacks = Callbacks(on_epoch, saver.after_epoch, on_batch)
         trainer.fit(network, source, context.plan.n_fit, state, callbacks)
-    return Fitted(
-        candidate, network, trainer.best_epoch_, trainer.history_, time.monotonic() - start
+    network.fit_scales(sample)
+    return Fitted(candidate, network, trainer.best_epoch_, trainer.history_, time.monotonic() - start)
+
+
+def suspicious_columns(preprocessor: Preprocessor) -> np.ndarray:
+    """Mask [D] of the columns of features of which only large values are suspicious."""
+    return np.array(
+        [
+            index >= 0 and not name.endswith("_missing") and FEATURES[index].sides != "both"
+            for name, index in zip(preprocessor.columns, preprocessor.feature_of_column, strict=True)
+        ]
     )
 
 

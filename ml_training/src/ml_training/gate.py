@@ -91,7 +91,9 @@ def _judge(
     errors = model.errors(evaluation.ordinary.matrix)
     margin = settings.gate_baseline_margin
     found = [
-        checks.beats("the untrained network", ours, roc_auc_by_kind(twin.untrained, evaluation), margin),
+        checks.beats(
+            "the untrained network", ours, roc_auc_by_kind(twin.untrained(train), evaluation), margin
+        ),
         checks.beats("PCA", ours, roc_auc_by_kind(pca, evaluation), margin),
         checks.distinct_scores(errors, settings.gate_distinct_scores),
         checks.flag_rate(
@@ -100,9 +102,7 @@ def _judge(
             settings.gate_flag_rate_low,
             settings.gate_flag_rate_high,
         ),
-        checks.offline_equals_served(
-            _offline_scores(tracking, candidate, work), _by_id(documents, errors)
-        ),
+        checks.offline_equals_served(_offline_scores(tracking, candidate, work), _by_id(documents, errors)),
     ]
     theirs = _champion_by_kind(tracking, champion, documents, work)
     if theirs is not None:
@@ -135,7 +135,9 @@ def _offline_scores(tracking: Tracking, candidate: ModelVersion, work: Path) -> 
     path = tracking.run_file(candidate.run_id, "scores/scores.parquet", work / "scores")
     if path is None:
         return {}
-    scores = pq.read_table(path, columns=["pr_id", "reconstruction_error"], filters=[("split", "==", "later")])
+    scores = pq.read_table(
+        path, columns=["pr_id", "reconstruction_error"], filters=[("split", "==", "later")]
+    )
     return dict(
         zip(
             scores.column("pr_id").to_pylist(),
@@ -147,11 +149,7 @@ def _offline_scores(tracking: Tracking, candidate: ModelVersion, work: Path) -> 
 
 def _by_id(documents: DocumentSet, errors: np.ndarray) -> dict[int, float]:
     ids = [document["pr_id"] for document in documents.ordinary]
-    return {
-        int(key): float(error)
-        for key, error in zip(ids, errors, strict=True)
-        if key is not None
-    }
+    return {int(key): float(error) for key, error in zip(ids, errors, strict=True) if key is not None}
 
 
 def _publish(

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from mlflow.models import ModelSignature
-from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
 
 REQUIRED = ("repo_name", "created_at")
 TEXTS = (
@@ -45,10 +45,11 @@ PACKAGES = ("numpy", "onnxruntime", "pandas")
 
 def signature() -> ModelSignature:
     """Times are ISO 8601 text. A column that is absent counts as null, save REQUIRED ones."""
-    columns = [ColSpec(DataType.string, name, required=True) for name in REQUIRED]
+    columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, name, required=True) for name in REQUIRED]
     columns += [ColSpec(DataType.string, name, required=False) for name in TEXTS]
-    columns += [ColSpec(AnyType(), name, required=False) for name in (*NUMBERS, *FLAGS, *LISTS)]
-    outputs = [
+    anything = AnyType()  # type: ignore[no-untyped-call]
+    columns += [ColSpec(anything, name, required=False) for name in (*NUMBERS, *FLAGS, *LISTS)]
+    outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, "reconstruction_error"),
         ColSpec(DataType.double, "threshold"),
         ColSpec(DataType.boolean, "is_anomaly"),

@@ -30,9 +30,7 @@ def loss_curve(history: Sequence[Mapping[str, Any]], best_epoch: int, path: Path
     _save(figure, path)
 
 
-def error_histogram(
-    train_errors: np.ndarray, later_errors: np.ndarray, threshold: float, path: Path
-) -> None:
+def error_histogram(train_errors: np.ndarray, later_errors: np.ndarray, threshold: float, path: Path) -> None:
     """Distribution of the reconstruction error over both splits on a logarithmic scale."""
     figure, axes = _axes()
     everything = np.concatenate([train_errors, later_errors, [threshold]])
@@ -44,9 +42,7 @@ def error_histogram(
     ):
         if len(errors):
             shares = np.full(len(errors), 1.0 / len(errors))
-            axes.hist(
-                np.maximum(errors, low), edges, weights=shares, color=colour, alpha=0.55, label=label
-            )
+            axes.hist(np.maximum(errors, low), edges, weights=shares, color=colour, alpha=0.55, label=label)
     axes.axvline(threshold, color="black", linewidth=1.2, label=f"threshold {threshold:.3g}")
     axes.set_xscale("log")
     axes.set_xlabel("reconstruction error")

@@ -24,9 +24,7 @@ def log_report(
     report.mkdir(exist_ok=True)
     rows, fitted, threshold = finished.rows, finished.fitted, finished.threshold
     plots.loss_curve(fitted.history, fitted.best_epoch, report / "loss.png")
-    plots.error_histogram(
-        rows.train_errors, rows.later_errors, threshold.value, report / "errors.png"
-    )
+    plots.error_histogram(rows.train_errors, rows.later_errors, threshold.value, report / "errors.png")
     anomalous = tables.most_anomalous(
         rows.most_anomalous,
         context.preprocessor,

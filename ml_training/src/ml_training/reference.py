@@ -60,8 +60,8 @@ def make_reference(sample: np.ndarray, train_errors: np.ndarray) -> dict[str, An
     ranks = np.linspace(0.0, 1.0, ERROR_QUANTILES)
     return {
         "version": 1,
-        "rows": int(len(sample)),
-        "error_rows": int(len(errors)),
+        "rows": len(sample),
+        "error_rows": len(errors),
         "error_quantiles": np.quantile(errors, ranks).tolist(),
         "error_histogram": _histogram(errors),
         "usual": usual,

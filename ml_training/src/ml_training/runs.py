@@ -137,12 +137,16 @@ def _entries(run_id: str, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
         and ".." not in entry["path"].split("/")
         for entry in entries
     )
-    if not well_formed or not any(entry["path"] == "preprocessor.json" for entry in entries):
+    if (
+        entries is None
+        or not well_formed
+        or not any(entry["path"] == "preprocessor.json" for entry in entries)
+    ):
         raise UnusableInput(
             f"preprocess run {run_id!r}: expected a list of files with path, bytes and sha256, "
             f"preprocessor.json among them, in {MANIFEST}. {NEXT_STEP}"
         )
-    return entries
+    return list(entries)
 
 
 def _data_hash(entries: list[dict[str, Any]]) -> str:

@@ -11,10 +11,9 @@ import torch
 from pr_features.history import HistoryState
 
 from ml_training.artifact import pack_history
-from ml_training.autoencoder import Autoencoder
 from ml_training.fitting import Fitted, FittingContext
 from ml_training.quality.assessment import MEAN, WORST, roc_auc_by_kind
-from ml_training.quality.detectors import Rows
+from ml_training.quality.detectors import Detector, Rows
 from ml_training.quality.evaluation_set import EvaluationSet, own_matrix
 from ml_training.quality.model_under_test import documents_of
 from ml_training.runs import Run
@@ -35,9 +34,7 @@ class Judged:
         found = {f"quality/{kind}/roc_auc": value for kind, value in self.by_kind.items()}
         if self.by_kind:
             found[f"quality/{WORST.replace(' ', '_')}/roc_auc"] = min(self.by_kind.values())
-            found[f"quality/{MEAN.replace(' ', '_')}/roc_auc"] = float(
-                np.mean(list(self.by_kind.values()))
-            )
+            found[f"quality/{MEAN.replace(' ', '_')}/roc_auc"] = float(np.mean(list(self.by_kind.values())))
         return found
 
     @property
@@ -49,9 +46,7 @@ class Judged:
         return round(min(values) / WORST_STEP), float(np.mean(values))
 
 
-def judge(
-    context: FittingContext, run: Run, trained: Sequence[Fitted], work: Path
-) -> list[Judged]:
+def judge(context: FittingContext, run: Run, trained: Sequence[Fitted], work: Path) -> list[Judged]:
     """Every candidate on the same injected anomalies, in the order given."""
     documents = documents_of(run)
     if documents is None:
@@ -59,10 +54,7 @@ def judge(
     pack_history(run, work / "history.npz")
     history = HistoryState.load(work / "history.npz")
     evaluation = EvaluationSet.make(documents, own_matrix(context.preprocessor, history))
-    return [
-        Judged(fitted, roc_auc_by_kind(lambda rows, f=fitted: _errors(f.network, rows), evaluation))
-        for fitted in trained
-    ]
+    return [Judged(fitted, roc_auc_by_kind(_detector(fitted), evaluation)) for fitted in trained]
 
 
 def best(judged: Sequence[Judged]) -> Judged:
@@ -70,7 +62,12 @@ def best(judged: Sequence[Judged]) -> Judged:
     return max(judged, key=lambda one: one.rank)
 
 
-def _errors(network: Autoencoder, rows: Rows) -> np.ndarray:
-    matrix = torch.from_numpy(rows.matrix).to(network.weights.device)
-    with torch.no_grad():
-        return np.asarray(network.reconstruction_error(matrix).cpu().numpy())
+def _detector(fitted: Fitted) -> Detector:
+    network = fitted.network
+
+    def score(rows: Rows) -> np.ndarray:
+        matrix = torch.from_numpy(rows.matrix).to(network.weights.device)
+        with torch.no_grad():
+            return np.asarray(network.reconstruction_error(matrix).cpu().numpy())
+
+    return score

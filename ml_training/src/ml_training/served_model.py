@@ -18,11 +18,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import mlflow.pyfunc
 import numpy as np
 import onnxruntime
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
 WHOLE_NUMBERS = frozenset(
     {
@@ -48,7 +48,7 @@ def load_features(folder: Path) -> ModuleType:
     return package
 
 
-class PullRequestAnomalyModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class PullRequestAnomalyModel(PythonModel):
     """Scores pull requests given in the names of the document contract (see the model's signature)."""
 
     def load_context(self, context: Any) -> None:
@@ -59,14 +59,10 @@ class PullRequestAnomalyModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         scoring = importlib.import_module(f"{package.__name__}.scoring")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(
-            str(network), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
 
         def run_network(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            errors, contributions = session.run(
-                ["reconstruction_error", "contributions"], {"features": rows}
-            )
+            errors, contributions = session.run(["reconstruction_error", "contributions"], {"features": rows})
             return errors, contributions
 
         self.scorer = scoring.Scorer.load(network.parent, run_network)

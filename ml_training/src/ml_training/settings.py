@@ -23,9 +23,7 @@ class CommonSettings(StageSettings):
         description="folder or s3a://bucket/prefix with preprocess-runs/ in it; empty: "
         "s3a://DO_SPACES_BUCKET where a bucket is set, else var/data",
     )
-    do_spaces_endpoint: str = Field(
-        default="", description="address of the S3 service; empty for Amazon's"
-    )
+    do_spaces_endpoint: str = Field(default="", description="address of the S3 service; empty for Amazon's")
     do_spaces_bucket: str = Field(default="", description="bucket, where DATA_ROOT names none")
     do_spaces_access_key: SecretStr = Field(default=SecretStr(""), description="S3 access key")
     do_spaces_secret_key: SecretStr = Field(default=SecretStr(""), description="S3 secret key")
@@ -43,9 +41,7 @@ class CommonSettings(StageSettings):
         "or as the server decides",
     )
     mlflow_experiment: str = Field(default="pr-anomaly", description="experiment in MLflow")
-    model_name: str = Field(
-        default="pr-anomaly-autoencoder", description="registered model in MLflow"
-    )
+    model_name: str = Field(default="pr-anomaly-autoencoder", description="registered model in MLflow")
     work_dir: str = Field(
         default="var/training",
         description="local folder for copies from S3 and files on their way to MLflow",
@@ -109,9 +105,7 @@ class EvaluateSettings(CommonSettings):
     """Quality report of a registered model."""
 
     model_alias: str = Field(default="candidate", description="alias of the version to report on")
-    report_dir: str = Field(
-        default="", description="folder for quality.json and quality.html besides MLflow"
-    )
+    report_dir: str = Field(default="", description="folder for quality.json and quality.html besides MLflow")
 
 
 class GateSettings(CommonSettings):

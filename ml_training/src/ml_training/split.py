@@ -48,7 +48,9 @@ class SplitPlan:
             if not chosen.num_rows:
                 continue
             names = chosen.column("repo_name").dictionary_encode()
-            numbers = [repositories.setdefault(name, len(repositories)) for name in names.dictionary.to_pylist()]
+            numbers = [
+                repositories.setdefault(name, len(repositories)) for name in names.dictionary.to_pylist()
+            ]
             groups.frombytes(np.array(numbers, dtype=np.int32)[names.indices.to_numpy()].tobytes())
             moments.frombytes(_microseconds(chosen.column("created_at")).tobytes())
         n_train = len(groups)
@@ -60,9 +62,7 @@ class SplitPlan:
         return cls._cut(list(repositories), np.array(groups), np.array(moments), n_later)
 
     @classmethod
-    def _cut(
-        cls, names: list[str], groups: np.ndarray, moments: np.ndarray, n_later: int
-    ) -> SplitPlan:
+    def _cut(cls, names: list[str], groups: np.ndarray, moments: np.ndarray, n_later: int) -> SplitPlan:
         sizes = np.bincount(groups, minlength=len(names))
         # Rows sorted by group, then by time: each group is one slice.
         order = np.lexsort((moments, groups))

@@ -81,7 +81,7 @@ class Root:
             if self.filesystem.get_file_info(self.path(*parts)).type != fs.FileType.File:
                 return None
             found, size = hashlib.sha256(), 0
-            copy = open(target, "wb") if target is not None else None  # noqa: SIM115
+            copy = open(target, "wb") if target is not None else None
             try:
                 with self.filesystem.open_input_stream(self.path(*parts), compression=None) as stream:
                     while chunk := stream.read(CHUNK_BYTES):
@@ -113,9 +113,7 @@ def open_root(address: str, access: S3Access) -> Root:
         base = f"{parts.netloc}{parts.path}".rstrip("/")
         return Root(_s3(access), base, address.rstrip("/"), local=False)
     if parts.scheme not in {"", "file"}:
-        raise WrongSettings(
-            f"DATA_ROOT: expected a folder or s3a://bucket/prefix, found {address!r}"
-        )
+        raise WrongSettings(f"DATA_ROOT: expected a folder or s3a://bucket/prefix, found {address!r}")
     folder = Path(parts.path if parts.scheme else address).absolute()
     return Root(fs.LocalFileSystem(), str(folder), str(folder), local=True)
 

@@ -34,9 +34,7 @@ def most_anomalous(
     found = []
     for extreme in extremes:
         keys = extreme.keys
-        norms = history.lookup(
-            {"repo_name": keys["repo_name"], "created_at": keys["created_at"]}
-        ).norms
+        norms = history.lookup({"repo_name": keys["repo_name"], "created_at": keys["created_at"]}).norms
         found.append(
             {
                 "repo_name": keys["repo_name"],
@@ -75,9 +73,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numeric: frozen
 
     def cells(kind: str, values: Sequence[str]) -> str:
         return "".join(
-            f'<{kind} class="number">{value}</{kind}>'
-            if position in numeric
-            else f"<{kind}>{value}</{kind}>"
+            f'<{kind} class="number">{value}</{kind}>' if position in numeric else f"<{kind}>{value}</{kind}>"
             for position, value in enumerate(values)
         )
 

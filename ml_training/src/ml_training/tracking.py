@@ -50,9 +50,7 @@ class ModelVersion:
 class Tracking:
     """A connection to one MLflow, with one experiment."""
 
-    def __init__(
-        self, uri: str, experiment: str, access: S3Access, artifact_root: str = ""
-    ) -> None:
+    def __init__(self, uri: str, experiment: str, access: S3Access, artifact_root: str = "") -> None:
         """artifact_root: where files of a new experiment go; empty: beside a SQLite file, else the server's choice.
 
         Raises WrongSettings for an address MLflow cannot use, ServiceUnreachable where nothing answers."""
@@ -92,9 +90,7 @@ class Tracking:
             if run_id is None:
                 if parent is not None:
                     all_tags["mlflow.parentRunId"] = parent
-                run_id = self.client.create_run(
-                    self.experiment_id, tags=all_tags, run_name=name
-                ).info.run_id
+                run_id = self.client.create_run(self.experiment_id, tags=all_tags, run_name=name).info.run_id
             else:
                 get_logger().info("taking up an unfinished MLflow run", mlflow_run_id=run_id)
         try:
@@ -171,7 +167,7 @@ class Tracking:
                     return None
                 raise
         return ModelVersion(
-            model_name, str(found.version), found.run_id, found.source, dict(found.tags)
+            model_name, str(found.version), str(found.run_id), str(found.source), dict(found.tags)
         )
 
     def download(self, version: ModelVersion, folder: Path) -> Path:
@@ -245,14 +241,14 @@ class Tracking:
         made = self.client.create_model_version(
             model_name, location, run_id, tags=dict(tags), await_creation_for=60
         )
-        return ModelVersion(model_name, str(made.version), run_id, made.source)
+        return ModelVersion(model_name, str(made.version), run_id, str(made.source))
 
     def _version_of(self, model_name: str, run_id: str) -> ModelVersion | None:
         found = self.client.search_model_versions(f"name='{model_name}' and run_id='{run_id}'")
         if not found:
             return None
         newest = max(found, key=lambda version: int(version.version))
-        return ModelVersion(model_name, str(newest.version), run_id, newest.source)
+        return ModelVersion(model_name, str(newest.version), run_id, str(newest.source))
 
     def _unfinished(self, identity: str) -> str | None:
         found = self.client.search_runs(

@@ -70,9 +70,7 @@ def _train_all(
     with tracking.run(f"train {run.run_id}", identity, tags) as mlflow_run:
         tracking.params(mlflow_run, _run_params(settings, context, run))
         chosen = _search(context, run, candidates, tracking, mlflow_run, work)
-        finished = finish(
-            context, run, chosen, settings.threshold_rule, settings.model_name, work
-        )
+        finished = finish(context, run, chosen, settings.threshold_rule, settings.model_name, work)
         report = work / "report"
         if settings.quality_report:
             made = assess_model(finished.folder, run, settings.seed, settings.labels)

@@ -32,7 +32,6 @@ VALIDATION_KEPT = 0.95
 WARM_UP = 0.1
 LAST_RATE = 0.01
 LEAST_IMPROVEMENT = 1e-4
-SCORE_ROWS = 4_096
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class TrainingOptions:
     """
 
     max_epochs: int = 80
-    min_steps: int = 600
+    min_steps: int = 500
     max_steps: int = 30_000
     batch_size: int = 256
     learning_rate: float = 3e-3
@@ -242,15 +241,13 @@ class Trainer:
     ) -> np.ndarray:
         """One step on [n, D] rows; returns the rows' errors [n] before it."""
         clean = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
-        with torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.options.mixed_precision
-        ):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.options.mixed_precision):
             losses = network.member_losses(clean, self._noisy(network, clean, noise)).float()
         errors = losses.detach().mean(dim=0)
         keep = torch.ones_like(errors) if cut is None else (errors <= cut).float()
         optimizer.zero_grad()
         # Summed over members, so that each learns as if it were alone.
-        (losses * keep).sum().backward()
+        (losses * keep).sum().backward()  # type: ignore[no-untyped-call]
         self.workers.average_gradients(network, keep.sum())
         optimizer.step()
         return errors.cpu().numpy()
@@ -263,36 +260,25 @@ class Trainer:
         shape = (network.architecture.members, *rows.shape)
         seen = rows.expand(shape)
         if options.noise_std:
-            seen = seen + options.noise_std * torch.randn(
-                shape, generator=noise, device=self.device
-            )
+            seen = seen + options.noise_std * torch.randn(shape, generator=noise, device=self.device)
         if options.drop_share:
             kept = torch.rand(shape, generator=noise, device=self.device) >= options.drop_share
             seen = seen * kept
         return seen
 
     def _validation_loss(self, network: Autoencoder, source: Source) -> float | None:
-        errors = [self.errors(network, rows) for rows in source.validation()]
+        errors = [self._losses(network, rows) for rows in source.validation()]
         found = np.sort(np.concatenate(errors)) if errors else np.empty(0)
         if not found.size:
             return None
         return float(found[: max(1, int(VALIDATION_KEPT * found.size))].mean())
 
-    def errors(self, network: Autoencoder, rows: np.ndarray) -> np.ndarray:
-        """Reconstruction error of rows [n, D]: [n] float32, computed in slices of SCORE_ROWS."""
+    def _losses(self, network: Autoencoder, rows: np.ndarray) -> np.ndarray:
+        """Loss of rows [n, D] without noise, averaged over members: [n]."""
         network.eval()
+        clean = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
         with torch.no_grad():
-            parts = [
-                network.reconstruction_error(
-                    torch.from_numpy(np.ascontiguousarray(rows[start : start + SCORE_ROWS])).to(
-                        self.device
-                    )
-                )
-                .cpu()
-                .numpy()
-                for start in range(0, len(rows), SCORE_ROWS)
-            ]
-        return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+            return network.member_losses(clean, clean).mean(dim=0).cpu().numpy()
 
     def _judge(self, network: Autoencoder, state: TrainingState, result: EpochResult) -> None:
         state.epoch = result.epoch

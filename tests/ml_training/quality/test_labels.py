@@ -19,7 +19,9 @@ def test_kinds_and_flags(tmp_path: Path) -> None:
     assert read_labels(path) == {("a/b", 1): "spam", ("a/b", 2): "anomaly"}
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"repo_name": "a/b", "number": 1}', '{"number": "x", "label": 1}'])
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"repo_name": "a/b", "number": 1}', '{"number": "x", "label": 1}']
+)
 def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text('{"repo_name": "a/b", "number": 1, "label": 1}\n' + line + "\n")

@@ -56,9 +56,7 @@ class Pca:
         return np.asarray((rest**2).sum(axis=1))
 
 
-def pca_detector(
-    train: np.ndarray, weights: np.ndarray, dense: np.ndarray, width: int
-) -> Detector:
+def pca_detector(train: np.ndarray, weights: np.ndarray, dense: np.ndarray, width: int) -> Detector:
     """PCA of the same width as the network's bottleneck; needs no package beyond numpy."""
     view = _View(weights, dense)
     fitted = Pca(view(train), width)
@@ -81,11 +79,12 @@ def standard_detectors(
         "PCA": pca_detector(train, weights, dense, width),
     }
     absent: list[str] = []
-    for name, make in (
-        ("isolation forest", lambda: _isolation_forest(plain, seed)),
-        ("ECOD", lambda: _ecod(plain)),
-        ("kNN", lambda: _neighbours(view(train))),
-    ):
+    makers: dict[str, Callable[[], Callable[[np.ndarray], np.ndarray]]] = {
+        "isolation forest": lambda: _isolation_forest(plain, seed),
+        "ECOD": lambda: _ecod(plain),
+        "kNN": lambda: _neighbours(view(train)),
+    }
+    for name, make in makers.items():
         try:
             score = make()
         except ImportError:

@@ -80,9 +80,7 @@ class EvaluationSet:
                 np.array([(document["additions"] or 0) + (document["deletions"] or 0) for document in found]),
             )
 
-        injected = {
-            kind: [rows(found) for found in draws] for kind, draws in documents.injected.items()
-        }
+        injected = {kind: [rows(found) for found in draws] for kind, draws in documents.injected.items()}
         return cls(rows(documents.ordinary), injected)
 
 

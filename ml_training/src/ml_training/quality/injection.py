@@ -79,9 +79,7 @@ def _global(injector: Injector, base: Document, rng: random.Random, at: Mapping[
     text = " ".join(f"{source['title'] or ''} {source['body'] or ''}" for source in sources)
     words = text.split() or ["x"]
     changes: Changes = {
-        field: _between(rng, [0, injector.largest(field)])
-        for field in COUNTS
-        if base[field] is not None
+        field: _between(rng, [0, injector.largest(field)]) for field in COUNTS if base[field] is not None
     }
     changes["title"] = " ".join(rng.choices(words, k=_between(rng, at["title_words"])))[:250]
     changes["body"] = " ".join(rng.choices(words, k=_between(rng, at["body_words"])))

@@ -52,26 +52,22 @@ class ModelUnderTest:
     history: HistoryState
     network: OnnxNetwork
     weights: np.ndarray
-    bottleneck: int
-    untrained: Detector
+    twin: Autoencoder
 
     @classmethod
     def load(cls, artifacts: Path, seed: int) -> ModelUnderTest:
-        """Read the artifact files; the untrained twin has the same sizes, weights and bounds."""
+        """Read the artifact files; the untrained twin has the same sizes, weights and usual values."""
         card = json.loads((artifacts / "card.json").read_text("utf-8"))
         path = artifacts / "network.onnx"
         constants = {
-            tensor.name: numpy_helper.to_array(tensor)
-            for tensor in onnx.load(path).graph.initializer
+            tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer
         }
-        twin = _untrained(constants, card["network"], seed)
         return cls(
             preprocessor=Preprocessor.load(artifacts / "preprocessor.json"),
             history=HistoryState.load(artifacts / "history.npz"),
             network=OnnxNetwork(path),
             weights=constants["weights"],
-            bottleneck=twin.architecture.bottleneck,
-            untrained=lambda rows: _torch_errors(twin, rows.matrix),
+            twin=_untrained(constants, card["network"], seed),
         )
 
     def score(self, rows: Rows) -> np.ndarray:
@@ -83,10 +79,20 @@ class ModelUnderTest:
         """Mask [D] of the columns that are no text."""
         return np.array([block != TEXT_BLOCK for block in self.preprocessor.blocks])
 
+    @property
+    def bottleneck(self) -> int:
+        """Width that PCA gets too."""
+        return self.twin.architecture.bottleneck
+
+    def untrained(self, train: np.ndarray) -> Detector:
+        """The untrained twin as a detector, its errors scaled on training rows [n, D] like ours."""
+        self.twin.fit_scales(train)
+        return lambda rows: _torch_errors(self.twin, rows.matrix)
+
     def detectors(self, train: np.ndarray, seed: int) -> tuple[dict[str, Detector], list[str]]:
         """Ours first, then the baselines fitted on ``train`` [n, D]; and the names of absent ones."""
         others, absent = standard_detectors(train, self.weights, self.dense, self.bottleneck, seed)
-        return {OURS: self.score, UNTRAINED: self.untrained, **others}, absent
+        return {OURS: self.score, UNTRAINED: self.untrained(train), **others}, absent
 
 
 def assess_model(artifacts: Path, run: Run, seed: int, labels: str) -> Assessment:
@@ -103,9 +109,7 @@ def assess_model(artifacts: Path, run: Run, seed: int, labels: str) -> Assessmen
         evaluation = EvaluationSet.make(documents, matrix)
     made = assess(detectors, evaluation, known if known.anomalies else None, absent)
     if documents is None:
-        made.notes.append(
-            f"Fewer than {LEAST_DOCUMENTS} pull requests of split later: nothing was injected."
-        )
+        made.notes.append(f"Fewer than {LEAST_DOCUMENTS} pull requests of split later: nothing was injected.")
     if known_labels and not known.anomalies:
         made.notes.append("None of the labelled pull requests is in this run.")
     return made
@@ -124,9 +128,7 @@ def training_rows(table: FeatureTable) -> np.ndarray:
     return _table_rows(table, {})[0]
 
 
-def _table_rows(
-    table: FeatureTable, labels: Mapping[tuple[str, int], str]
-) -> tuple[np.ndarray, KnownRows]:
+def _table_rows(table: FeatureTable, labels: Mapping[tuple[str, int], str]) -> tuple[np.ndarray, KnownRows]:
     """Training rows for the baselines [<= TRAINING_ROWS, D], and rows with the known anomalies among them."""
     train: list[np.ndarray] = []
     kept: list[tuple[np.ndarray, np.ndarray]] = []
@@ -172,9 +174,7 @@ def _rows_of_table(kept: Sequence[tuple[np.ndarray, np.ndarray]]) -> Rows:
     return Rows(np.concatenate([matrix for matrix, _ in kept]), additions, lines)
 
 
-def _untrained(
-    constants: Mapping[str, np.ndarray], params: Mapping[str, Any], seed: int
-) -> Autoencoder:
+def _untrained(constants: Mapping[str, np.ndarray], params: Mapping[str, Any], seed: int) -> Autoencoder:
     """The network of the file with fresh initial weights: what training started from."""
     kernels = [constants[f"kernel_{i}"] for i in range(len(constants)) if f"kernel_{i}" in constants]
     widths = [kernel.shape[2] for kernel in kernels]
@@ -184,13 +184,11 @@ def _untrained(
         hidden=tuple(widths[:middle]),
         bottleneck=widths[middle],
         members=kernels[0].shape[0],
-        bound_quantile=params.get("bound_quantile", 0.1) if "centre" in constants else None,
-        residual_cap=float(constants["cap"]) if "cap" in constants else None,
+        strict_share=float(params["strict_share"]),
     )
     network = Autoencoder(architecture, constants["weights"], seed)
-    if "centre" in constants:
-        network.centre.copy_(torch.from_numpy(constants["centre"].copy()))
-        network.half_width.copy_(torch.from_numpy(constants["half_width"].copy()))
+    network.low.copy_(torch.tensor(constants["low"]))
+    network.high.copy_(torch.tensor(constants["high"]))
     return network
 
 

@@ -67,9 +67,7 @@ def plain_text(assessment: Assessment, measure: str = "roc_auc") -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _sections(
-    assessment: Assessment, measure: str
-) -> list[tuple[str, list[tuple[str, dict[str, float]]]]]:
+def _sections(assessment: Assessment, measure: str) -> list[tuple[str, list[tuple[str, dict[str, float]]]]]:
     sections = []
     for title, content in (("injected anomalies", assessment.table), (KNOWN, assessment.known)):
         if not content:
@@ -81,8 +79,7 @@ def _sections(
         if content is assessment.table:
             for what in (WORST, MEAN):
                 summary = {
-                    detector: assessment.summary(detector, measure)[what]
-                    for detector in assessment.detectors
+                    detector: assessment.summary(detector, measure)[what] for detector in assessment.detectors
                 }
                 rows.append((what, summary))
         sections.append((title, rows))
@@ -111,7 +108,9 @@ def _page(assessment: Assessment, facts: Mapping[str, Any]) -> str:
                 parts.append(f'<img src="quality_{name}.png" alt="{title}">')
             parts.append(_table(assessment, assessment.table, name, summarised=True))
     if assessment.known:
-        parts.append(f"<h2>{escape(KNOWN.capitalize())}</h2><p>Labels given in a file; no training saw them.</p>")
+        parts.append(
+            f"<h2>{escape(KNOWN.capitalize())}</h2><p>Labels given in a file; no training saw them.</p>"
+        )
         for name in MEASURES:
             parts.append(f"<h3>{MEASURE_NAMES[name]}</h3>")
             parts.append(_table(assessment, assessment.known, name, summarised=False))
@@ -126,9 +125,7 @@ def _table(assessment: Assessment, content: Table, measure: str, summarised: boo
         cells = []
         for kind in kinds:
             value = content[kind][detector][measure]
-            cells.append(
-                f'{value.value:.3f}<br><span class="muted">{value.low:.2f}–{value.high:.2f}</span>'
-            )
+            cells.append(f'{value.value:.3f}<br><span class="muted">{value.low:.2f}–{value.high:.2f}</span>')
         if summarised:
             summary = assessment.summary(detector, measure)
             cells += [f"{summary[WORST]:.3f}", f"{summary[MEAN]:.3f}"]
