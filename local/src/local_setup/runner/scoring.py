@@ -90,8 +90,10 @@ class Service:
 
 def documents(mongo_uri: str, database: str, collection: str) -> Iterator[dict[str, Any]]:
     """All fetched documents in the order of their ids, with times as text."""
+    client: MongoClient[dict[str, Any]]
     with MongoClient(mongo_uri, tz_aware=True, serverSelectionTimeoutMS=10_000) as client:
-        for document in client[database][collection].find().sort("_id", 1).batch_size(500):
+        found: Iterable[dict[str, Any]] = client[database][collection].find().sort("_id", 1).batch_size(500)
+        for document in found:
             yield {
                 name: value.isoformat() if isinstance(value, datetime) else value
                 for name, value in document.items()

@@ -91,6 +91,7 @@ class Run:
     def rejected_before(self) -> int:
         """What never became a document: unusable lines, and what fetching could not shape."""
         uri, database, _ = self.mongo
+        client: MongoClient[dict[str, Any]]
         with MongoClient(uri) as client:
             return self.unusable + int(client[database]["rejected"].count_documents({}))
 
@@ -98,11 +99,12 @@ class Run:
         """Titles of a few scored pull requests."""
         uri, database, collection = self.mongo
         found = {}
+        client: MongoClient[dict[str, Any]]
         with MongoClient(uri) as client:
             for score in wanted:
                 key = {"repo_name": score["repo_name"], "number": score["number"]}
-                document = client[database][collection].find_one(key, {"title": 1}) or {}
-                found[score["repo_name"], score["number"]] = document.get("title") or ""
+                document = client[database][collection].find_one(key, {"title": 1})
+                found[score["repo_name"], score["number"]] = (document or {}).get("title") or ""
         return found
 
     def _expected(self) -> dict[tuple[str, int], float]:
