@@ -14,6 +14,7 @@ PROMETHEUS_MULTIPROC_DIR must be set before this module is imported; server.py d
     model_serving_webhooks_total           result              scored, duplicate, ignored, refused
     model_serving_writebacks_total         result              done, failed, dropped
     model_serving_scores_stored_total      result              scores to MongoDB: done, failed, dropped
+    model_serving_instance_info            instance            1: which replica answered this scrape
 
 Requests marked X-Request-Purpose: load-test count in the first three only.
 
@@ -24,6 +25,8 @@ number. So a request only appends to a list, and a thread adds the list up twice
 from __future__ import annotations
 
 import os
+import re
+import socket
 import threading
 from bisect import bisect_left
 from collections import Counter, deque
@@ -49,6 +52,8 @@ class Metrics:
         import prometheus_client as prometheus
 
         self.registry = prometheus.CollectorRegistry()
+        host = re.sub(r"[^A-Za-z0-9_.-]", "", os.environ.get("HOSTNAME") or socket.gethostname())
+        self.instance = f"{host}-{os.getppid()}"
         more: dict[str, Any] = {"registry": self.registry}
         counter, histogram, gauge = prometheus.Counter, prometheus.Histogram, prometheus.Gauge
         self.requests = counter(
@@ -149,7 +154,9 @@ class Metrics:
             registry = prometheus.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         text = prometheus.generate_latest(registry)
-        kept = [line for line in text.split(b"\n") if not _of_the_past(line)]
+        # Behind a load balancer each scrape may reach another replica: this says which one.
+        instance = f'model_serving_instance_info{{instance="{self.instance}"}} 1.0'.encode()
+        kept = [instance] + [line for line in text.split(b"\n") if not _of_the_past(line)]
         return b"\n".join(kept), prometheus.CONTENT_TYPE_LATEST
 
 

@@ -119,15 +119,20 @@ class Results:
         if not self._claim_here(delivery):
             return False
         if self._database is not None and not self._database.claim(delivery):
+            # Another replica has it now, and may give it back.
+            self._unclaim_here(delivery)
             return False
         return True
 
     def release(self, delivery: str) -> None:
         """The delivery could not be handled: it may come again."""
-        if self._claims is not None:
-            self._file(delivery).unlink(missing_ok=True)
+        self._unclaim_here(delivery)
         if self._database is not None:
             self._database.release(delivery)
+
+    def _unclaim_here(self, delivery: str) -> None:
+        if self._claims is not None:
+            self._file(delivery).unlink(missing_ok=True)
 
     def _file(self, delivery: str) -> Path:
         if self._claims is None:

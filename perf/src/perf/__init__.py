@@ -1,0 +1,1 @@
+"""Load test of the scoring service and its gate."""
