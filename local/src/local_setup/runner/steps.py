@@ -103,7 +103,7 @@ class Run:
         with MongoClient(uri) as client:
             for score in wanted:
                 key = {"repo_name": score["repo_name"], "number": score["number"]}
-                document = client[database][collection].find_one(key, {"title": 1})
+                document: dict[str, Any] | None = client[database][collection].find_one(key, {"title": 1})
                 found[score["repo_name"], score["number"]] = (document or {}).get("title") or ""
         return found
 
