@@ -4,6 +4,8 @@
 #   .github/scripts/system-test-image.sh STAGE IMAGE      the stage in a container of the image, hardened as its pod
 #   .github/scripts/system-test-image.sh STAGE process    the same from the stage's own environment, without an engine
 #
+# ENGINE=docker|buildah, default docker where its daemon answers. buildah runs the image by chroot isolation, which shares
+# the machine's loopback; it has no read-only root, so that part is docker's alone.
 # Stages before it run from their environments (make setup). Everything lies under var/image-test and is made anew.
 set -euo pipefail
 stage=${1:?STAGE: data_fetch, spark_preprocess, ml_training or model_serving} image=${2:?IMAGE or process}
@@ -14,9 +16,14 @@ rm -rf "$out" && mkdir -p "$out/data" "$out/mlflow" "$out/log"
 chmod -R a+rwX "$out"
 fail() { echo "system-test-image: $stage: $*" >&2; exit 1; }
 
+engine=${ENGINE:-}
+[ -n "$engine" ] || if docker info > /dev/null 2>&1; then engine=docker; else engine=buildah; fi
+container=""
+buildah() { command buildah --storage-driver "${STORAGE_DRIVER:-vfs}" "$@"; }
 started=()
 finish() {
-  docker rm --force "image-test-$$" > /dev/null 2>&1 || true
+  [ -z "$container" ] || buildah rm "$container" > /dev/null 2>&1 || true
+  [ "$engine" != docker ] || docker rm --force "image-test-$$" > /dev/null 2>&1 || true
   for pid in "${started[@]}"; do kill "$pid" 2> /dev/null || true; done
   wait
 }
@@ -55,14 +62,21 @@ run() { # STAGE ARGUMENTS...: the stage under test from the image, any other fro
   if [ "$name" = "$stage" ] && [ "$image" != process ]; then
     local options=() one
     for one in "${settings[@]}"; do options+=(--env "$one"); done
+    if [ "$engine" = buildah ]; then
+      # The image's own command and user; the machine's processes, so a signal to buildah ends it.
+      exec "$(type -P buildah)" --storage-driver "${STORAGE_DRIVER:-vfs}" run --isolation chroot --user 10001:10001 \
+        --volume "$out:$out" --env HOME=/tmp --env WORK_DIR=/tmp/training "${options[@]}" \
+        "$container" -- python -m "$name" "$@"
+    fi
     docker run --rm --name "image-test-$$" --network host --read-only --tmpfs /tmp --cap-drop ALL \
       --security-opt no-new-privileges --volume "$out:$out" --env HOME=/tmp --env WORK_DIR=/tmp/training \
-      "${options[@]}" "$image" "$@"
+      "${options[@]}" --entrypoint python "$image" -m "$name" "$@"
   else
     env "${settings[@]}" WORK_DIR="$out/work" SPARK_JARS="$root/var/cache/jars/spark_preprocess" \
       ".venv/$name/bin/python" -m "$name" "$@"
   fi
 }
+if [ "$image" != process ] && [ "$engine" = buildah ]; then container=$(buildah from "$image"); fi
 registered() {
   .venv/local/bin/python - "$out/mlflow/mlflow.db" << 'SQL'
 import sqlite3, sys
@@ -71,7 +85,7 @@ sys.exit(0 if ("candidate",) in rows else 1)
 SQL
 }
 
-run data_fetch > "$out/log/data_fetch.log" || fail "data_fetch ended with $?: $(tail -n 3 "$out/log/data_fetch.log")"
+(run data_fetch) > "$out/log/data_fetch.log" || fail "data_fetch ended with $?: $(tail -n 3 "$out/log/data_fetch.log")"
 if [ "$stage" = data_fetch ]; then
   count=$(.venv/data_fetch/bin/python -c "
 import pymongo
@@ -79,13 +93,13 @@ print(pymongo.MongoClient('mongodb://127.0.0.1:$mongo')['mlops_db']['pull_reques
   [ "$count" = "$pulls" ] || fail "stored $count pull requests, expected $pulls"
   echo "system-test-image: $stage: $count pull requests stored" && exit
 fi
-run spark_preprocess > "$out/log/spark_preprocess.log" || fail "spark_preprocess ended with $?: $(tail -n 3 "$out/log/spark_preprocess.log")"
+(run spark_preprocess) > "$out/log/spark_preprocess.log" || fail "spark_preprocess ended with $?: $(tail -n 3 "$out/log/spark_preprocess.log")"
 compgen -G "$out/data/preprocess-runs/*/manifest.json" > /dev/null || fail "no manifest in $out/data/preprocess-runs"
 [ "$stage" != spark_preprocess ] || { echo "system-test-image: $stage: a run with its manifest" && exit; }
-run ml_training train > "$out/log/ml_training.log" || fail "ml_training ended with $?: $(tail -n 3 "$out/log/ml_training.log")"
+(run ml_training train) > "$out/log/ml_training.log" || fail "ml_training ended with $?: $(tail -n 3 "$out/log/ml_training.log")"
 registered || fail "the registry has no model with the alias candidate"
 [ "$stage" != ml_training ] || { echo "system-test-image: $stage: a registered candidate" && exit; }
-run model_serving > "$out/log/model_serving.log" 2>&1 &
+(run model_serving) > "$out/log/model_serving.log" 2>&1 &
 started+=($!)
 until_true 120 bash -c "printf 'GET /ready HTTP/1.0\r\n\r\n' > /dev/tcp/127.0.0.1/$port"
 answer=$(.venv/local/bin/python - "$out/corpus.jsonl.gz" "http://127.0.0.1:$port" << 'ASK'

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# A Python base image without an engine and without a registry: Debian by debootstrap, imported by buildah.
+#
+#   .github/scripts/base-image.sh          prints the image's name, localhost/python-base:bookworm
+#
+# For machines that reach Debian's packages and no image registry. Release builds use the official image by digest
+# (BASE_IMAGE of build-image.sh). Needs root, debootstrap and buildah. The tar is kept in the cache of the test servers.
+set -euo pipefail
+name=localhost/python-base:bookworm
+cache=${SERVERS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pr-anomaly/servers}
+tar=$cache/python-base-bookworm-r1.tar
+mkdir -p "$cache"
+buildah() { command buildah --storage-driver "${STORAGE_DRIVER:-vfs}" "$@"; }
+if [ ! -f "$tar" ]; then
+  root=$(mktemp -d) && trap 'rm -rf "$root"' EXIT
+  debootstrap --variant=minbase --include=ca-certificates,python3,python3-pip,python3-venv bookworm "$root/os" >&2
+  ln -s python3 "$root/os/usr/bin/python"
+  # Behind a proxy of its own the machine's certificates and pip's settings are what makes downloads work.
+  cp /etc/ssl/certs/ca-certificates.crt "$root/os/etc/ssl/certs/ca-certificates.crt"
+  [ ! -f /etc/pip.conf ] || cp /etc/pip.conf "$root/os/etc/pip.conf"
+  rm -rf "$root"/os/var/cache/apt/archives/*.deb "$root"/os/var/lib/apt/lists/*
+  tar -C "$root/os" --exclude ./dev --exclude ./proc --exclude ./sys -cf "$tar.new" . && mv "$tar.new" "$tar"
+fi
+if ! buildah inspect --type image "$name" > /dev/null 2>&1; then
+  container=$(buildah from scratch)
+  buildah add --quiet "$container" "$tar" / >&2
+  buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+  buildah commit --quiet "$container" "$name" >&2
+  buildah rm "$container" > /dev/null
+fi
+echo "$name"
