@@ -103,8 +103,6 @@ def properties(settings: Settings, jars: Path, scratch: Path) -> dict[str, str]:
         "spark.rdd.compress": "true",
         "spark.io.compression.codec": "zstd",
         "spark.redaction.regex": "(?i)secret|password|passphrase|token|key|uri|url",
-        # Files whose checksums are in the manifest need no hidden .crc file beside each.
-        "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "true",
         "spark.hadoop.parquet.summary.metadata.level": "NONE",
     }
@@ -114,6 +112,9 @@ def properties(settings: Settings, jars: Path, scratch: Path) -> dict[str, str]:
         found |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
     if settings.on_object_store:
         found |= _object_store(settings)
+    else:
+        # Files whose checksums are in the manifest need no hidden .crc file beside each.
+        found["spark.hadoop.fs.file.impl"] = "org.apache.hadoop.fs.RawLocalFileSystem"
     return found | dict(entry.split("=", 1) for entry in settings.spark_conf)
 
 
