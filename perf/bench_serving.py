@@ -17,7 +17,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from model_serving.artifacts import local_folder
 from model_serving.model import load_model
 from model_serving.object_store import S3Access
 from model_serving.registry import open_registry
+from peers.environments import environment
 from peers.servers import HERE, MODEL_NAME, ROOT, Forms, Running, Server, servers
 
 CONNECTIONS = (1, 8, 64)
@@ -45,25 +45,6 @@ def read_pulls(files: Sequence[Path], most: int) -> list[dict[str, Any]]:
         step = max(1, len(found) * len(files) // most)
         pulls += found[::step][: most // len(files)]
     return pulls
-
-
-def environments(names: Sequence[str]) -> dict[str, str]:
-    """Make each peer's environment from its lock; {name: why not} for those that cannot be made."""
-    uv = shutil.which("uv") or str(ROOT / ".venv/tools/bin/uv")
-    failed: dict[str, str] = {}
-    for name in names:
-        folder = ROOT / "var" / "bench-venvs" / name
-        if (folder / "bin" / "python").exists():
-            continue
-        lock = HERE / f"{name}.lock"
-        try:
-            subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-            command = [uv, "pip", "sync", "--quiet", "--python", folder, "--require-hashes", lock]
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            failed[name] = str(getattr(error, "stderr", None) or error)[-500:]
-            shutil.rmtree(folder, ignore_errors=True)
-    return failed
 
 
 class Bench:
@@ -268,14 +249,13 @@ def main() -> None:
         for server in servers(options.tracking_uri, options.alias, options.workers)
         if not options.only or server.name in options.only
     ]
-    failed = environments([server.name for server in chosen if server.name in PEERS])
     forms, expected = make_forms(read_pulls(files, 600), folder, 20)
     bench = Bench(forms, folder, scratch, options.seconds, options.rounds)
     try:
         for server in chosen:
             try:
-                if server.name in failed:
-                    raise RuntimeError(failed[server.name])
+                if server.name in PEERS:
+                    environment(server.name)
                 bench.start(server)
             except RuntimeError as error:
                 if server.name == "ours":

@@ -74,12 +74,14 @@ def test_the_dashboard_asks_for_metrics_that_exist(repository: Any, application:
     import re
 
     known = {
-        sample.name
-        for metric in application.parts.metrics.registry.collect()
-        for sample in [*metric.samples]
+        sample.name for metric in application.parts.metrics.registry.collect() for sample in [*metric.samples]
     }
     families = {metric.name for metric in application.parts.metrics.registry.collect()}
-    names = known | families | {f"{name}{end}" for name in families for end in ("_total", "_bucket", "_sum", "_count")}
+    names = (
+        known
+        | families
+        | {f"{name}{end}" for name in families for end in ("_total", "_bucket", "_sum", "_count")}
+    )
     dashboard = json.loads((repository / "model_serving" / "grafana" / "model-serving.json").read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     used = {name for expression in expressions for name in re.findall(r"model_serving_\w+", expression)}
