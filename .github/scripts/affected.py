@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ALWAYS = (".github/scripts/build-image.sh", ".github/scripts/test-image.sh")
+ALWAYS = (".github/base-image", ".github/scripts/build-image.sh", ".github/scripts/test-image.sh")
 
 
 def sources(stage: str, root: Path = ROOT) -> list[str]:

@@ -8,7 +8,7 @@
 # are put into STAGE/wheels/ (ignored by Git), so that nothing outside the folder is read.
 #
 # Engine: docker where its daemon answers, else buildah without one (chroot isolation). Settings: ENGINE=docker|buildah,
-# BASE_IMAGE (another Python base, by digest), TORCH=cpu|cuda (ml_training), PYTHON (python3 >= 3.11).
+# BASE_IMAGE (another Python base; default: the one in .github/base-image, by digest), TORCH=cpu|cuda (ml_training), PYTHON (python3 >= 3.11).
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 stage=${1:?STAGE: data_fetch, spark_preprocess, ml_training, model_serving, drift_detection or perf}
@@ -46,11 +46,11 @@ revision=$(git -C "$root" rev-parse HEAD)
 [ -z "$(git -C "$root" status --porcelain -- "$stage" libs)" ] || revision=$revision-dirty
 arguments=(
   --build-arg "REVISION=$revision"
+  --build-arg "BASE_IMAGE=${BASE_IMAGE:-$(< "$root/.github/base-image")}"
   --label "org.opencontainers.image.revision=$revision"
   --label "org.opencontainers.image.title=${stage//_/-}"
   --tag "$reference"
 )
-[ -z "${BASE_IMAGE:-}" ] || arguments+=(--build-arg "BASE_IMAGE=$BASE_IMAGE")
 [ -z "${TORCH:-}" ] || arguments+=(--build-arg "TORCH=$TORCH")
 echo "build-image: $reference with $engine at $revision"
 if [ "$engine" = docker ]; then
