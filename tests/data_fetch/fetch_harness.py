@@ -105,10 +105,13 @@ class World:
             collection.delete_many({})
 
     def fill(self, repo: str, count: int, *, step: float = 3600.0) -> None:
-        """Add pull requests, the last one updated a day before now."""
+        """Add a repository with pull requests, the last one updated a day before now."""
+        self.corpus.add_repository(repo, id=repository_id(repo))
+        repository = self.corpus.repository(repo)
+        assert repository is not None
         for number in range(1, count + 1):
             updated = self.clock.now() - 86_400 - (count - number) * step
-            self.corpus.add(pull(repo, number, updated))
+            repository.put(pull(repo, number, updated))
 
     def transport(self, request: Request, authorization: str, timeout_seconds: float) -> Response:
         """The stand-in without a socket; what takes too long is a time-out."""

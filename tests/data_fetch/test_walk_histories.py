@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from data_fetch.store import Store
-from fetch_harness import World, iso, pull, repository_id
+from fetch_harness import World, iso, pull
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -128,8 +128,7 @@ def happen(world: World, made: Change) -> None:
         number = max(numbers, default=0) + 1
         origin = next(one for one in REPOS if name.startswith(one[:8]))
         record = pull(origin, number, world.clock.now())
-        record["base"]["repo"] = {**record["base"]["repo"], "full_name": name}
-        world.corpus.add(record)
+        repository.put(record)
         return
     if not numbers or made.what == "tick":
         return
@@ -158,7 +157,6 @@ def check_history(
     died = False
     world = World(store, settings={"page_size": size, "overlap_seconds": overlap}, rest_per_page=size)
     for repo, count in zip(REPOS, counts, strict=False):
-        world.corpus.add_repository(repo, id=repository_id(repo))
         world.fill(repo, count, step=0 if ties else 700.0)
     names = ",".join(REPOS[: len(counts)])
     for one in runs:

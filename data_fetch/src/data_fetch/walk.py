@@ -83,14 +83,15 @@ class RepositoryWalk:
         """Walk until nothing new is at the top. Raises GitHubError, NoCredential and StageError."""
         whole = False
         for _ in range(_MAX_PASSES):
-            walk = self._begin()
+            walk, known = self._begin(), self._checkpoint.watermark
             resumed = walk.position is not None
             whole = whole or walk.floor is None
             last = self._pass(walk)
             if last is None:
                 return self.outcome  # another name of a repository that was done in this run
-            if resumed or walk.pages > 1:
-                continue  # it took a while: look at the top again
+            newer = walk.top is not None and (known is None or walk.top > known)
+            if newer and (resumed or walk.pages > 1):
+                continue  # it took a while: look whether something came to the top
             if not self._incomplete(whole):
                 break
             self._checkpoint.watermark = None  # once more, from the top to the bottom
