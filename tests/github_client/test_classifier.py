@@ -110,7 +110,13 @@ def test_each_failure_has_its_own_class(request_: Request, reply: Response, kind
         (429, SECONDARY, {"retry_after": "8"}, SecondaryLimit, 8.0),
         (403, ABUSE, {}, SecondaryLimit, None),
         (403, SECONDARY, {"x_ratelimit_remaining": "4000"}, SecondaryLimit, None),
-        (403, SECONDARY, {"x_ratelimit_remaining": "0", "x_ratelimit_reset": "1700000050"}, SecondaryLimit, None),
+        (
+            403,
+            SECONDARY,
+            {"x_ratelimit_remaining": "0", "x_ratelimit_reset": "1700000050"},
+            SecondaryLimit,
+            None,
+        ),
         (429, "", {}, SecondaryLimit, None),
         (403, "", {"gh_limited_by": "elapsed-time"}, SecondaryLimit, None),
         (403, "x", {"x_ratelimit_remaining": "0", "x_ratelimit_reset": "1700000050"}, PrimaryLimit, 50.0),
@@ -142,7 +148,9 @@ def test_limits_carry_how_long_to_wait(status, message, headers, kind, wait) -> 
 
 
 def test_forbidden_names_the_scopes_and_single_sign_on() -> None:
-    reply = response(403, said("Must have rights"), x_accepted_oauth_scopes="repo, read:org", x_github_sso="required")
+    reply = response(
+        403, said("Must have rights"), x_accepted_oauth_scopes="repo, read:org", x_github_sso="required"
+    )
     error = refused(REST, reply)
     assert isinstance(error, Forbidden)
     assert error.scopes == ("repo", "read:org")
@@ -189,7 +197,11 @@ def test_data_comes_with_limit_links_and_clock() -> None:
         NOW,
     )
     assert reply.data == [1, 2]
-    assert (reply.etag, reply.next_url, reply.last_url) == ('W/"abc"', "https://h/x?page=2", "https://h/x?page=9")
+    assert (reply.etag, reply.next_url, reply.last_url) == (
+        'W/"abc"',
+        "https://h/x?page=2",
+        "https://h/x?page=9",
+    )
     assert reply.server_time == NOW
     assert reply.rate is not None
     assert (reply.rate.remaining, reply.rate.limit, reply.rate.wait_seconds) == (12, 5000, 60.0)
@@ -225,9 +237,12 @@ def test_errors_of_single_objects_stay_in_the_reply() -> None:
 @given(
     st.sampled_from((REST, GRAPHQL)),
     st.integers(200, 599),
-    st.binary(max_size=60) | st.sampled_from([b"{}", b"[]", b'{"data": 1}', b'{"errors": [{}]}', b'{"errors": 3}']),
+    st.binary(max_size=60)
+    | st.sampled_from([b"{}", b"[]", b'{"data": 1}', b'{"errors": [{}]}', b'{"errors": 3}']),
     st.dictionaries(
-        st.sampled_from(["retry-after", "x-ratelimit-remaining", "x-ratelimit-reset", "date", "link", "location"]),
+        st.sampled_from(
+            ["retry-after", "x-ratelimit-remaining", "x-ratelimit-reset", "date", "link", "location"]
+        ),
         st.text(max_size=12) | st.integers(-5, 2**40).map(str),
     ),
 )
@@ -241,7 +256,14 @@ def test_no_reply_at_all_brings_another_exception(request_, status, body, header
 
 # --- GitHub's own recorded replies ----------------------------------------------------------------
 
-EXPECTED = {200: None, 401: BadCredentials, 404: NotFound, 422: Refused, 502: ServerFailure, 503: ServerFailure}
+EXPECTED = {
+    200: None,
+    401: BadCredentials,
+    404: NotFound,
+    422: Refused,
+    502: ServerFailure,
+    503: ServerFailure,
+}
 
 
 def recorded(folder: Path) -> list[tuple[str, Request, Response, object]]:

@@ -67,7 +67,9 @@ class Script:
         return answer
 
 
-def client_of(script: Callable[..., Response], tokens: int = 1, clock: Clock | None = None, **more: Any) -> Client:
+def client_of(
+    script: Callable[..., Response], tokens: int = 1, clock: Clock | None = None, **more: Any
+) -> Client:
     clock = clock or Clock()
     pool = TokenPool([Token(f"secret-{n}", f"token {n}") for n in range(tokens)], clock)
     return Client(Api("https://h"), pool, script, clock, **more)

@@ -38,9 +38,14 @@ def test_an_installation_signs_and_renews_five_minutes_early(key: rsa.RSAPrivate
     app = AppInstallation(Api(), "12", pem, 34, secrets.append)
     request = app.renewal(NOW)
     assert request is not None
-    assert (request.method, request.url) == ("POST", "https://api.github.com/app/installations/34/access_tokens")
+    assert (request.method, request.url) == (
+        "POST",
+        "https://api.github.com/app/installations/34/access_tokens",
+    )
     signed = request.headers["Authorization"].removeprefix("Bearer ")
-    claims = jwt.decode(signed, key.public_key(), ["RS256"], options={"verify_exp": False, "verify_iat": False})
+    claims = jwt.decode(
+        signed, key.public_key(), ["RS256"], options={"verify_exp": False, "verify_iat": False}
+    )
     assert claims == {"iat": int(NOW) - 60, "exp": int(NOW) + 540, "iss": "12"}
     app.renewed({"token": "ghs_new", "expires_at": "2023-11-14T23:13:20Z"})
     assert app.authorization() == "Bearer ghs_new"
@@ -65,7 +70,9 @@ def test_a_reply_without_a_token_is_broken(pem: str, content: object) -> None:
         AppInstallation(Api(), "12", pem, 34).renewed(content)
 
 
-@pytest.mark.parametrize("wrong", ["", "secret text", "-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0\n-----END RSA PRIVATE KEY-----"])
+@pytest.mark.parametrize(
+    "wrong", ["", "secret text", "-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0\n-----END RSA PRIVATE KEY-----"]
+)
 def test_a_wrong_key_is_found_at_the_start_and_not_quoted(wrong: str) -> None:
     with pytest.raises(ValueError, match="expected an RSA key") as caught:
         AppInstallation(Api(), "12", wrong, 34)

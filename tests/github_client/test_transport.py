@@ -95,7 +95,9 @@ def test_no_reply_is_a_network_failure_without_the_token(transport: HttpTranspor
         lambda connection: connection.sendall(b"nonsense\r\n\r\n"),
         lambda connection: time.sleep(2),
         drip,
-        lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + b"x" * 20000),
+        lambda connection: connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + b"x" * 20000
+        ),
     ]
     for case in cases:
         with server(case) as url:
