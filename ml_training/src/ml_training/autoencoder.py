@@ -54,6 +54,7 @@ class Architecture:
 USUAL = (0.1, 0.9)
 USUAL_OF_SUSPICIOUS = (0.1, 0.5)
 LEAST_SCALE = 1e-6
+SLICE_ROWS = 2_048
 
 
 def feature_weights(blocks: Sequence[str], block_weights: Mapping[str, float]) -> np.ndarray:
@@ -119,10 +120,15 @@ class Autoencoder(nn.Module):
 
     def fit_scales(self, rows: np.ndarray) -> None:
         """Set the means that the two errors are divided by, from rows to fit [n, D]."""
+        sums = [0.0, 0.0]
         with torch.no_grad():
-            strict, free = self._residuals(torch.from_numpy(rows).to(self.weights.device))
-            means = [float((part * self.weights).sum(dim=1).mean()) for part in (strict, free)]
-        self.scales.copy_(torch.tensor(means).clamp(min=LEAST_SCALE))
+            # In slices: every row is held once for each member and residual.
+            for start in range(0, len(rows), SLICE_ROWS):
+                part = torch.from_numpy(rows[start : start + SLICE_ROWS]).to(self.weights.device)
+                for which, residual in enumerate(self._residuals(part)):
+                    sums[which] += float((residual * self.weights).sum())
+        means = torch.tensor(sums) / len(rows)
+        self.scales.copy_(means.clamp(min=LEAST_SCALE))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Reconstruct rows [n, D] (or [M, n, D] when each member sees its own noise): [M, n, D]."""

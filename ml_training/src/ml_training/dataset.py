@@ -23,8 +23,8 @@ from stage_runtime.exits import UnusableInput
 
 from ml_training.split import SplitPlan
 
-BLOCK_ROWS = 8_192
-READ_ROWS = 4_096
+BLOCK_ROWS = 4_096
+READ_ROWS = 2_048
 KEY_COLUMNS = ("pr_id", "repo_name", "number", "title", "created_at", "split")
 TEXT_COLUMNS = ("text_indices", "text_values")
 # Prepared blocks of a small run are kept between epochs: the same numbers, only sooner.

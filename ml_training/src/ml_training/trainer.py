@@ -46,7 +46,7 @@ class TrainingOptions:
 
     max_epochs: int = 80
     min_steps: int = 500
-    max_steps: int = 30_000
+    max_steps: int = 10_000
     batch_size: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
