@@ -19,7 +19,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.config import Config
 from cluster import Cluster
-from processes import Process, free_port, listens, server_folder
+from processes import Process, eventually, free_port, listens, server_folder
 from test_manifests_apply import rendered
 from vault_server import ROOT, Vault
 
@@ -46,7 +46,14 @@ class Services:
 
     def start(self) -> None:
         corpus = self.folder / "corpus.jsonl.gz"
-        make = ["-m", "local_setup.corpus", "--out", corpus, "--labels", self.folder / "labels.jsonl"]
+        make: list[str | Path] = [
+            "-m",
+            "local_setup.corpus",
+            "--out",
+            corpus,
+            "--labels",
+            self.folder / "labels.jsonl",
+        ]
         subprocess.run(
             [python("local"), *make, "--pulls", str(PULLS), "--seed", "7"], check=True, timeout=120
         )
@@ -105,6 +112,11 @@ class Jobs:
 
     def run(self, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the Job's container to its end; environment: what this cluster's ConfigMap says."""
+        command, env, home = self.container(name, **environment)
+        return subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, timeout=900)
+
+    def container(self, name: str, **environment: str) -> tuple[list[str], dict[str, str], Path]:
+        """Command, environment and working folder of the Job's container."""
         pod = self.crons[name]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         account = pod["serviceAccountName"]
@@ -119,17 +131,14 @@ class Jobs:
         own |= {key: str(home) for key in ("WORK_DIR", "SPARK_LOCAL_DIR") if key in own}
         module = container["command"][-1]
         assert container["command"] == ["python", "-m", module]
-        return subprocess.run(
-            [python(module), "-m", module, *container.get("args", [])],
-            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **config, **own},
-            cwd=home, capture_output=True, text=True, timeout=900,
-        )  # fmt: skip
+        command = [str(python(module)), "-m", module, *container.get("args", [])]
+        return command, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **config, **own}, home
 
 
 @pytest.fixture(scope="module")
 def jobs(cluster: Cluster, argo_apps: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
     folder = tmp_path_factory.mktemp("pipeline")
-    kinds = {"Namespace", "ServiceAccount", "ClusterRoleBinding"}
+    kinds = {"Namespace", "ServiceAccount", "ClusterRoleBinding", "Role", "RoleBinding"}
     cluster.apply(*[item for item in rendered(argo_apps / "base") if item["kind"] in kinds])
     services, vault = Services(folder), Vault(cluster, folder)
     try:
@@ -146,7 +155,12 @@ def jobs(cluster: Cluster, argo_apps: Path, tmp_path_factory: pytest.TempPathFac
         vault.put("data-fetch", **mongo, github_token="local-token")
         vault.put("spark-preprocess", **mongo, **s3)
         vault.put("ml-training", **s3, mlflow_uri=f"sqlite:///{folder}/mlflow.db")
-        yield Jobs(cluster, vault, services, argo_apps / "base", folder)
+        made = Jobs(cluster, vault, services, argo_apps / "base", folder)
+        address = f"http://127.0.0.1:{services.github}"
+        done = made.run("data-fetch", GITHUB_REPOS=services.repositories, GITHUB_API_URL=address)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+        assert "local-token" not in done.stdout + done.stderr
+        yield made
     finally:
         vault.stop()
         services.stop()
@@ -154,12 +168,7 @@ def jobs(cluster: Cluster, argo_apps: Path, tmp_path_factory: pytest.TempPathFac
 
 def test_the_pipeline_runs_on_services_with_secrets_from_vault(jobs: Jobs) -> None:
     services = jobs.services
-    done = jobs.run(
-        "data-fetch",
-        GITHUB_REPOS=services.repositories,
-        GITHUB_API_URL=f"http://127.0.0.1:{services.github}",
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    client: pymongo.MongoClient[dict[str, Any]]
     with pymongo.MongoClient(f"mongodb://127.0.0.1:{services.mongo}/") as client:
         assert client["mlops_db"]["pull_requests"].count_documents({}) == PULLS
 
@@ -182,7 +191,7 @@ def test_the_pipeline_runs_on_services_with_secrets_from_vault(jobs: Jobs) -> No
         MLFLOW_ARTIFACT_ROOT=str(jobs.folder / "artifacts"),
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    for secret in (services.secret_key, services.access_key, "local-token"):
+    for secret in (services.secret_key, services.access_key):
         assert secret not in done.stdout + done.stderr
 
 
@@ -196,3 +205,68 @@ def test_a_wrong_secret_key_in_vault_is_said_and_not_shown(jobs: Jobs) -> None:
         assert "wrong-secret-key-value" not in done.stdout + done.stderr
     finally:
         jobs.vault.put("ml-training", **values)
+
+
+def test_spark_executors_are_admitted_and_one_of_them_completes_the_job(jobs: Jobs) -> None:
+    """The driver makes executor pods on the API server; one runs as a process, as its pod says."""
+    cluster, services = jobs.cluster, jobs.services
+    token = jobs.folder / "api-token"
+    token.write_text(cluster.service_account_token("spark-preprocess", "mlops"))
+    conf = {
+        "spark.kubernetes.authenticate.oauthTokenFile": token,
+        "spark.kubernetes.authenticate.caCertFile": cluster.pki / "ca.crt",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.port": free_port(),
+        # Driver and executor share one machine here.
+        "spark.driver.blockManager.port": free_port(),
+        "spark.blockManager.port": free_port(),
+    }
+    command, env, home = jobs.container(
+        "spark-preprocess",
+        MONGO_PARTITIONER="single",
+        SPARK_MASTER=f"k8s://{cluster.address}",
+        SPARK_JARS=str(ROOT / "var/cache/jars/spark_preprocess"),
+        SPARK_EXECUTORS="1",
+        SPARK_EXECUTOR_MEMORY="1g",
+        SPARK_CONF=",".join(f"{key}={value}" for key, value in conf.items()),
+        PREPROCESS_RUN_ID="on-kubernetes",
+    )
+    env |= {"SPARK_DRIVER_HOST": "127.0.0.1"}
+    env.pop("SPARK_DRIVER_POD", None)
+    log = (jobs.folder / "driver.log").open("w")
+    driver = subprocess.Popen(command, env=env, cwd=home, stdout=log, stderr=subprocess.STDOUT)
+    executor: Process | None = None
+    try:
+        label = "app.kubernetes.io/name=spark-preprocess-executor"
+        eventually(
+            lambda: cluster.items("pod", "mlops", label) or driver.poll() is not None, 240, "an executor pod"
+        )
+        assert driver.poll() is None, (jobs.folder / "driver.log").read_text()[-3000:]
+        (pod,) = cluster.items("pod", "mlops", label)
+        (container,) = pod["spec"]["containers"]
+        assert container["image"] == env["SPARK_IMAGE"]
+        assert pod["spec"]["serviceAccountName"] == "spark-executor"
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert container["args"] == ["executor"]
+        # The restricted level admitted it, and no secret stands in it.
+        for secret in (services.secret_key, services.access_key):
+            assert secret not in json.dumps(pod)
+            assert secret not in cluster.kubectl("-n", "mlops", "get", "configmaps", "-o", "json")
+        own = {v["name"]: v.get("value", "") for v in container["env"]}
+        own |= {"SPARK_EXECUTOR_POD_IP": "127.0.0.1", "SPARK_EXECUTOR_POD_NAME": pod["metadata"]["name"]}
+        own |= {"SPARK_LOCAL_DIRS": str(home), "SPARK_CLASSPATH": f"{env['SPARK_JARS']}/*", "HOME": str(home)}
+        executor = Process(
+            "spark-executor", [python("spark_preprocess"), "-m", "spark_preprocess", *container["args"]],
+            services.folder / "log", env=own, cwd=home,
+        )  # fmt: skip
+        assert driver.wait(600) == 0, (jobs.folder / "driver.log").read_text()[-3000:] + executor.tail()
+    finally:
+        if executor:
+            executor.stop()
+        driver.kill()
+        driver.wait()
+        log.close()
+    assert "preprocess-runs/on-kubernetes/manifest.json" in services.keys("preprocess-runs/on-kubernetes/")
+    eventually(
+        lambda: not cluster.items("pod", "mlops", "spark-role=executor"), 60, "the executor pods are gone"
+    )
