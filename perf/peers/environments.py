@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def environment(name: str) -> Path:
-    """The folder of the environment, made anew when its lock has changed; raises RuntimeError when it cannot be made."""
+    """The folder of the environment, made anew when its lock has changed; raises RuntimeError where that fails."""
     folder = ROOT / "var" / "bench-venvs" / name
     lock = HERE / f"{name}.lock"
     done = folder / "lock"

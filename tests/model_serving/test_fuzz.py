@@ -211,7 +211,8 @@ def test_schemathesis_finds_nothing(
     done = subprocess.run(
         [
             Path(made.stdout.strip()) / "bin" / "schemathesis", "run", f"http://127.0.0.1:{service.port}/openapi.json",
-            "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+            "--checks",
+            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
             "--max-examples", "60", "--seed", "1", "--phases", "examples,coverage,fuzzing", "--request-timeout", "20",
             "--no-color", "--exclude-path", "/",
         ],

@@ -28,7 +28,8 @@ class Browser:
         self.base = f"http://127.0.0.1:{port}"
         arguments = [
             "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000",
-            f"--user-data-dir={profile}", "--no-first-run", "--disable-background-networking", "--force-prefers-reduced-motion",
+            f"--user-data-dir={profile}", "--no-first-run", "--disable-background-networking",
+            "--force-prefers-reduced-motion",
         ]  # fmt: skip
         if dark:
             arguments.append("--force-dark-mode")
