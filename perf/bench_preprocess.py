@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,9 @@ class Bench:
         command += [uri, str(scratch / "blueprint.parquet")]
         seconds, peaks, out, status = measured(command, dict(os.environ), limit_mb=LIMIT_MB)
         if status != 0:
-            print(f"  {count} rows, blueprint: ended with {status} within {LIMIT_MB} MB ({out.strip()[-120:]})")
+            print(
+                f"  {count} rows, blueprint: ended with {status} within {LIMIT_MB} MB ({out.strip()[-120:]})"
+            )
             self.row(f"survived {count} rows", "blueprint", 0, "yes=1")
             return False
         self.row(f"survived {count} rows", "blueprint", 1, "yes=1")
@@ -91,7 +94,7 @@ class Bench:
     def cost(self, seconds: dict[int, float]) -> None:
         """Fixed cost and cost per row from neighbouring sizes."""
         sizes = sorted(seconds)
-        for small, large in zip(sizes, sizes[1:], strict=False):
+        for small, large in pairwise(sizes):
             each = (seconds[large] - seconds[small]) / (large - small)
             self.row(f"microseconds a row, {small} to {large}", "ours", 1e6 * each, "us")
             if small == sizes[0]:
@@ -112,7 +115,9 @@ def measured(
     start = time.monotonic()
     peaks: dict[str, float] = {"all": 0.0}
     with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(command, env=environ, stdout=out, stderr=subprocess.DEVNULL, preexec_fn=no_core)
+        process = subprocess.Popen(
+            command, env=environ, stdout=out, stderr=subprocess.DEVNULL, preexec_fn=no_core
+        )
         while process.poll() is None:
             now: dict[str, float] = {}
             for pid in tree(process.pid):
@@ -181,7 +186,9 @@ def prepare_blueprint() -> None:
     """Its environment, from its own lock."""
     if not (BLUEPRINT / ".ready").is_file():
         uv = str(ROOT / ".venv/tools/bin/uv")
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(BLUEPRINT)], check=True)
+        subprocess.run(
+            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(BLUEPRINT)], check=True
+        )
         sync = ["pip", "sync", "--quiet", "--require-hashes", "--python", str(BLUEPRINT), str(LOCK)]
         subprocess.run([uv, *sync], check=True)
         (BLUEPRINT / ".ready").touch()
@@ -189,10 +196,14 @@ def prepare_blueprint() -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", default="10000,100000,1000000", help="sizes, separated by commas")
     parser.add_argument("--skip-blueprint", action="store_true", help="leave the baseline out")
-    parser.add_argument("--out", type=Path, default=ROOT / "var/bench/preprocess.json", help="where the rows go")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "var/bench/preprocess.json", help="where the rows go"
+    )
     options = parser.parse_args()
     print(f"preprocess: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     bench = Bench()

@@ -36,7 +36,10 @@ def jars() -> str:
 
 @pytest.fixture(scope="session")
 def spark(jars: str) -> Iterator[SparkSession]:
-    settings = Settings(spark_jars=jars, spark_master="local[2]", spark_driver_memory="1g")
+    # Spark's own default is 200 tasks for each step, however little there is to do.
+    settings = Settings(
+        spark_jars=jars, spark_master="local[2]", spark_conf=("spark.sql.shuffle.partitions=2",)
+    )
     with spark_session(settings) as session:
         yield session
 

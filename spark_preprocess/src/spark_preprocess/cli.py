@@ -20,7 +20,7 @@ from stage_runtime.signals import StopRequest, stop_on_sigterm
 from .executor import become_executor
 from .failures import plain
 from .pipeline import run
-from .publication import RunFolder, new_run_id
+from .publication import RunFolder, clear_unpublished, new_run_id
 from .session import spark_session
 from .settings import Settings
 
@@ -35,9 +35,16 @@ def main(argv: Sequence[str]) -> ExitCode:
     run_id = settings.preprocess_run_id or new_run_id()
     set_run_id(run_id)
     stop = stop_on_sigterm()
-    with spark_session(settings) as spark:
-        stop.check()
-        manifest = make_run(spark, settings, run_id, stop)
+    try:
+        with spark_session(settings) as spark:
+            stop.check()
+            manifest = make_run(spark, settings, run_id, stop)
+    except BaseException:
+        # A task that was cancelled may still have made a file after its run's folder was cleared; now that
+        # Spark is gone nobody does. On an object store a half-written object never appears.
+        if not settings.on_object_store:
+            clear_unpublished(settings.root, run_id)
+        raise
     closing_counts(**{name: manifest[name] for name in ("documents", "rows", "rejected")})
     return ExitCode.DONE
 

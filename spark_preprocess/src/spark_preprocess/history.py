@@ -37,36 +37,33 @@ def with_author_history(pulls: DataFrame) -> DataFrame:
     pulls: pr_id, repo_name, author, created, merged, bins, ... Counts are as of just before ``created``:
     nothing of the very same second counts. An author whom GitHub no longer knows counts as a stranger.
     """
-    counts = ("author_opened", "author_merged", "author_day")
-    joined = pulls.join(_author_counts(pulls), "pr_id", "left").fillna(0, subset=list(counts))
-    return joined.withColumn("bins", f.transform("bins", _filled))
+    strangers = pulls.where("author IS NULL")
+    for name in ("author_opened", "author_merged", "author_day"):
+        strangers = strangers.withColumn(name, f.lit(0))
+    counted = _author_counts(pulls.where("author IS NOT NULL"))
+    return counted.unionByName(strangers).withColumn("bins", f.transform("bins", _filled))
 
 
 def _author_counts(pulls: DataFrame) -> DataFrame:
-    """pr_id, author_opened, author_merged, author_day of pull requests with an author."""
-    known = pulls.where("author IS NOT NULL")
-    opened = known.select("repo_name", "author", "pr_id", f.col("created").alias("at"))
-    merged = known.where("merged IS NOT NULL").select(
-        "repo_name", "author", f.lit(None).cast("long").alias("pr_id"), f.col("merged").alias("at")
+    """pulls with the three counts; openings and merges pass through one window as events in time."""
+    opened = pulls.withColumn("at", f.col("created")).withColumn("opening", f.lit(True))
+    merged = pulls.where("merged IS NOT NULL").select(
+        "repo_name", "author", f.col("merged").alias("at"), f.lit(False).alias("opening")
     )
-    is_opening = f.col("pr_id").isNotNull()
+    opening = f.col("opening")
     by_time = Window.partitionBy("repo_name", "author").orderBy("at")
     before = by_time.rangeBetween(Window.unboundedPreceding, -1)
     # Frames that start at the beginning are counted on; one that slides would be counted anew for each
     # row, and an author can open half a million pull requests in a day.
     day_ago = by_time.rangeBetween(Window.unboundedPreceding, -DAY_SECONDS - 1)
     return (
-        opened.unionByName(merged)
-        .withColumn("author_opened", f.count(f.when(is_opening, 1)).over(before).cast("int"))
-        .withColumn("author_merged", f.count(f.when(~is_opening, 1)).over(before).cast("int"))
-        .withColumn("earlier_days", f.count(f.when(is_opening, 1)).over(day_ago).cast("int"))
-        .where(is_opening)
-        .select(
-            "pr_id",
-            "author_opened",
-            "author_merged",
-            (f.col("author_opened") - f.col("earlier_days")).alias("author_day"),
-        )
+        opened.unionByName(merged, allowMissingColumns=True)
+        .withColumn("author_opened", f.count(f.when(opening, 1)).over(before).cast("int"))
+        .withColumn("author_merged", f.count(f.when(~opening, 1)).over(before).cast("int"))
+        .withColumn("days_before", f.count(f.when(opening, 1)).over(day_ago).cast("int"))
+        .where(opening)
+        .withColumn("author_day", f.col("author_opened") - f.col("days_before"))
+        .drop("at", "opening", "days_before")
     )
 
 

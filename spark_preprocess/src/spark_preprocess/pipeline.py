@@ -11,7 +11,7 @@ from typing import Any
 from pr_features.preprocessor import Preprocessor
 from pr_features.profile import CorpusProfile
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as f
 from stage_runtime.exits import ServiceUnreachable, UnusableInput
 from stage_runtime.logs import get_logger
@@ -28,6 +28,9 @@ from .split import LATER, TRAIN, with_split
 from .statistics import Statistics, check_ranges, statistics
 
 _NARROW = ("pr_id", "repo_name", "author", "created", "merged", "month", "bins")
+_WATERMARK = ("updated_at", "fetched_at")
+_ISO = "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"
+_REASONS_TOLD = 10
 _EARLIER_STAYS = "pr_id: expected one document a pull request, found an older copy of another document"
 
 
@@ -50,20 +53,23 @@ def run(spark: SparkSession, settings: Settings, folder: RunFolder) -> dict[str,
     folder.prepare()
     source = probe(spark, settings)
     partitions = max(1, -(-source.documents // settings.rows_per_partition))
-    spark.conf.set("spark.sql.shuffle.partitions", str(max(partitions, 4)))
+    spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
 
     with _step("read", documents=source.documents, partitioner=source.partitioner):
         checked = _kept(_checked(read_raw(spark, settings, source), partitions))
-        checked, counts = _one_each(checked)
-    _judge(counts, source.documents, settings)
+        checked, counts, watermark = _one_each(checked)
     if counts.rejected:
         with _step("rejected", documents=counts.rejected):
+            _tell_reasons(checked)
             folder.write_lines(_rejected(checked), "rejected")
+    _judge(counts, source.documents, settings)
 
     pulls = checked.where("reason IS NULL")
     with _step("history"):
-        known = _kept(history.with_author_history(with_split(pulls.select(*_NARROW))))
-        state = history.author_state(pulls.select(*_NARROW))
+        # Each of these is read several times by the next; none but the first reads the documents.
+        split = _kept(with_split(_kept(pulls.select(*_NARROW))))
+        known = _kept(history.with_author_history(split))
+        state = history.author_state(split)
         folder.write_parquet(_few_files(state, counts.rows), "history/authors")
         norms = _kept(history.monthly_norms(known))
         folder.write_parquet(_few_files(history.repository_state(norms), counts.rows), "history/repositories")
@@ -95,7 +101,7 @@ def run(spark: SparkSession, settings: Settings, folder: RunFolder) -> dict[str,
                 "source": {
                     "database": settings.mongo_db,
                     "collection": settings.mongo_collection,
-                    "watermark": _watermark(pulls),
+                    "watermark": watermark,
                 },
                 "columns": COLUMNS,
                 "schema_hash": schema_hash(COLUMNS),
@@ -117,15 +123,13 @@ def _kept(frame: DataFrame) -> DataFrame:
     return frame.localCheckpoint(eager=True, storageLevel=StorageLevel.DISK_ONLY)
 
 
-def _one_each(checked: DataFrame) -> tuple[DataFrame, Counts]:
-    """Of several documents of one pull request (collections of before the contract) the newest stays."""
-    totals = checked.agg(
-        f.count(f.lit(1)).alias("documents"),
-        f.count("reason").alias("rejected"),
-        f.count_distinct("pr_id").alias("pulls"),
-    ).first()
-    assert totals is not None
-    if totals["documents"] - totals["rejected"] != totals["pulls"]:
+def _one_each(checked: DataFrame) -> tuple[DataFrame, Counts, dict[str, str | None]]:
+    """Of several documents of one pull request (collections of before the contract) the newest stays.
+
+    With the counts, and the newest change and the newest fetch among the usable documents.
+    """
+    totals = _totals(checked)
+    if totals["usable"] != totals["pulls"]:
         newest_first = Window.partitionBy("pr_id").orderBy(
             f.col("updated_at").desc_nulls_last(), f.col("fetched_at").desc_nulls_last(), f.desc("document")
         )
@@ -136,8 +140,29 @@ def _one_each(checked: DataFrame) -> tuple[DataFrame, Counts]:
             .withColumn("raw", f.when(f.col("older"), f.col("document")).otherwise(f.col("raw")))
             .drop("older")
         )
-    rows = totals["pulls"]
-    return checked, Counts(totals["documents"], rows, totals["documents"] - rows)
+        totals = _totals(checked)
+    counts = Counts(totals["documents"], totals["usable"], totals["documents"] - totals["usable"])
+    return checked, counts, {name: totals[name] for name in _WATERMARK}
+
+
+def _totals(checked: DataFrame) -> Row:
+    usable = f.col("reason").isNull()
+    newest = (f.timestamp_millis(f.max(f.when(usable, f.col(name)))) for name in _WATERMARK)
+    found = checked.agg(
+        f.count(f.lit(1)).alias("documents"),
+        f.count_if(usable).alias("usable"),
+        f.count_distinct("pr_id").alias("pulls"),
+        *(f.date_format(at, _ISO).alias(name) for name, at in zip(_WATERMARK, newest, strict=True)),
+    ).first()
+    assert found is not None
+    return found
+
+
+def _tell_reasons(checked: DataFrame) -> None:
+    """The most frequent reasons in the log, where a failed run leaves nothing else."""
+    reasons = checked.where("reason IS NOT NULL").groupBy("reason").count()
+    for row in reasons.orderBy(f.desc("count"), "reason").limit(_REASONS_TOLD).collect():
+        get_logger().warning("rejected documents", reason=row["reason"], documents=row["count"])
 
 
 def _judge(counts: Counts, expected: int, settings: Settings) -> None:
@@ -206,19 +231,6 @@ def _counted(counts: Counts, known: DataFrame, found: Statistics, settings: Sett
         authors=totals["authors"],
         evaluation_documents=min(later, settings.evaluation_documents),
     )
-
-
-def _watermark(pulls: DataFrame) -> dict[str, str | None]:
-    """The newest change and the newest fetch among the documents that were read."""
-    iso = "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"
-    newest = pulls.agg(
-        *(
-            f.date_format(f.timestamp_millis(f.max(name)), iso).alias(name)
-            for name in ("updated_at", "fetched_at")
-        )
-    ).first()
-    assert newest is not None
-    return {"updated_at": newest["updated_at"], "fetched_at": newest["fetched_at"]}
 
 
 @contextmanager

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -152,6 +154,13 @@ def _said(error: Exception) -> str:
     if isinstance(error, Py4JJavaError):
         return str(error.java_exception.getMessage())[:200]
     return str(error)[:200]
+
+
+def clear_unpublished(root: str, run_id: str) -> None:
+    """Remove a run's local folder unless it has a manifest; without Spark, after its end."""
+    folder = Path(root) / RUNS / run_id
+    if not (folder / MANIFEST).exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def schema_hash(columns: list[dict[str, str]]) -> str:
