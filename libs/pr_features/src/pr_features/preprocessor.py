@@ -38,9 +38,11 @@ _LEAST_STD = np.array(
 )
 # Features that are missing for the same reason share one indicator column, named after the first of them.
 _REASONS = tuple(dict.fromkeys(feature.missing for feature in FEATURES if feature.missing))
-_MISSING = np.array(
+INDICATED = np.array(
     [next(i for i, feature in enumerate(FEATURES) if feature.missing == reason) for reason in _REASONS]
 )
+_NO_INTEGERS = np.empty(0, dtype=np.int64)
+_NO_FLOATS = np.empty(0, dtype=np.float32)
 
 
 class WrongPreprocessor(ValueError):
@@ -63,7 +65,7 @@ class Preprocessor:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Names of the network's inputs: features, ``NAME_missing`` indicators, ``text:TERM``."""
-        indicators = [NAMES[index] + "_missing" for index in _MISSING]
+        indicators = [NAMES[index] + "_missing" for index in INDICATED]
         return (*NAMES, *indicators, *("text:" + term for term in self.profile.columns))
 
     @cached_property
@@ -71,14 +73,14 @@ class Preprocessor:
         """The block of each column; indicators and text columns have blocks of their own."""
         return (
             *(feature.block for feature in FEATURES),
-            *([MISSING_BLOCK] * len(_MISSING)),
+            *([MISSING_BLOCK] * len(INDICATED)),
             *([TEXT_BLOCK] * len(self.profile.columns)),
         )
 
     @cached_property
     def feature_of_column(self) -> tuple[int, ...]:
         """Position in FEATURES of each column, -1 for a text column."""
-        return (*range(len(FEATURES)), *_MISSING.tolist(), *([-1] * len(self.profile.columns)))
+        return (*range(len(FEATURES)), *INDICATED.tolist(), *([-1] * len(self.profile.columns)))
 
     @cached_property
     def hash(self) -> str:
@@ -87,8 +89,12 @@ class Preprocessor:
 
     def rows_matrix(self, rows: Sequence[Row], values: np.ndarray | None = None) -> np.ndarray:
         """Rows to network input [n, len(columns)] float32; values: their values [n, len(FEATURES)], if at hand."""
+        if values is None:
+            values = np.array([row.values for row in rows])
+        if not any([row.text_indices for row in rows]):
+            return self.matrix(values, _NO_INTEGERS, _NO_INTEGERS, _NO_FLOATS)
         return self.matrix(
-            np.array([row.values for row in rows]) if values is None else values,
+            values,
             np.array([index for index, row in enumerate(rows) for _ in row.text_indices], dtype=np.int64),
             np.array([index for row in rows for index in row.text_indices], dtype=np.int64),
             np.array([value for row in rows for value in row.text_values], dtype=np.float32),
@@ -103,7 +109,7 @@ class Preprocessor:
         column and TF-IDF weight of each text entry.
         """
         n, d = values.shape
-        first_text = d + len(_MISSING)
+        first_text = d + len(INDICATED)
         # In place and squashed once: for a single row each of these calls costs more than its numbers.
         matrix = np.zeros((n, len(self.columns)), dtype=np.float32)
         missing = np.isnan(values)
@@ -111,12 +117,14 @@ class Preprocessor:
         np.subtract(values, self._mean, out=scaled)
         scaled /= self._scale
         # Never seen in training: nothing is known of what is usual, so it says nothing.
-        scaled[missing | self._never_seen] = 0.0
+        scaled[missing if self._all_seen else missing | self._never_seen] = 0.0
         np.multiply(scaled, np.float32(HARMLESS_SIDE), out=scaled, where=_HIGH & (scaled < 0))
         indicators = matrix[:, d:first_text]
-        np.subtract(missing[:, _MISSING], self._missing_mean, out=indicators)
+        np.subtract(missing[:, INDICATED], self._missing_mean, out=indicators)
         indicators /= self._missing_scale
-        matrix[:, :first_text] = squashed(matrix[:, :first_text])
+        dense = matrix[:, :first_text]
+        if (done := squashed(dense)) is not dense:
+            dense[:] = done
         if len(text_rows):
             matrix[text_rows, first_text + text_indices] = text_values
         return matrix
@@ -167,8 +175,12 @@ class Preprocessor:
         return np.asarray(np.array(self.missing) >= 1.0)
 
     @cached_property
+    def _all_seen(self) -> bool:
+        return not self._never_seen.any()
+
+    @cached_property
     def _missing_mean(self) -> np.ndarray:
-        return np.asarray(np.array(self.missing, dtype=np.float32)[_MISSING])
+        return np.asarray(np.array(self.missing, dtype=np.float32)[INDICATED])
 
     @cached_property
     def _missing_scale(self) -> np.ndarray:

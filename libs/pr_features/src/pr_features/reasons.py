@@ -10,7 +10,7 @@ import numpy as np
 
 from .norms import norm_of
 from .observation import LEAST_SPREAD
-from .preprocessor import Preprocessor
+from .preprocessor import INDICATED, Preprocessor
 from .registry import FEATURES, TEXT_BLOCK, Feature, Show
 
 REASONS = 3
@@ -47,26 +47,24 @@ def batch_reasons(
     A feature and its missing indicator count together, the text columns count as one. A row whose error is
     0 or not finite has no reasons.
     """
-    parts = contributions.astype(np.float64)
-    totals = parts.sum(axis=1)
-    first_text = len(preprocessor.columns) - len(preprocessor.profile.columns)
-    shares = parts[:, : len(FEATURES)]
-    # No feature has two indicators, so that a plain indexed addition is right.
-    shares[:, preprocessor.feature_of_column[len(FEATURES) : first_text]] += parts[
-        :, len(FEATURES) : first_text
-    ]
-    wording = parts[:, first_text:]
-    largest = (-shares).argsort(axis=1, kind="stable")[:, :REASONS]
-    of_wording = wording.sum(axis=1).tolist()
+    totals = contributions.sum(axis=1, dtype=np.float64)
+    first_text = len(FEATURES) + len(INDICATED)
+    # The minus once, so that an ascending sort finds the largest first.
+    negative = np.negative(contributions[:, : len(FEATURES)], dtype=np.float64)
+    # No feature has two indicators, so that a plain indexed subtraction is right.
+    negative[:, INDICATED] -= contributions[:, len(FEATURES) : first_text]
+    largest = negative.argsort(axis=1, kind="stable")[:, :REASONS].tolist()
+    wording = contributions[:, first_text:]
+    of_wording = wording.sum(axis=1, dtype=np.float64).tolist()
     found: list[list[dict[str, Any]]] = []
     for row, total in enumerate(totals.tolist()):
         if not (total > 0 and math.isfinite(total)):
             found.append([])
             continue
         named = [
-            _reason(FEATURES[index], share, repo_names[row], float(values[row, index]), norms[row], usual)
-            for index in largest[row].tolist()
-            if (share := float(shares[row, index]) / total) >= LEAST_SHARE
+            _reason(FEATURES[index], share, repo_names[row], values.item(row, index), norms[row], usual)
+            for index in largest[row]
+            if (share := -negative.item(row, index) / total) >= LEAST_SHARE
         ]
         if (share := of_wording[row] / total) >= LEAST_SHARE:
             named.append(_wording(wording[row], share, preprocessor))
