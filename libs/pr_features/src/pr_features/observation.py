@@ -86,9 +86,9 @@ class Observation:
         words = [word for word in text.words(facts.head) if len(word) > 2]
         if not words:
             return 1.0
-        said = facts.title_words + facts.body_words
-        stems = {word[:4] for word in said} | {word[:3] for word in said}
-        return sum(word[:4] not in stems for word in words) / len(words)
+        # Words hold letters only, so a blank before it is the beginning of one.
+        said = " " + " ".join(facts.title_words + facts.body_words)
+        return sum([" " + word[:4] not in said for word in words]) / len(words)
 
     def stranger_sensitive(self) -> float:
         """Sensitive files changed by an author of whom nothing was ever merged here; else 0."""

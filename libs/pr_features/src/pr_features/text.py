@@ -16,8 +16,10 @@ _WORD = re.compile(r"[^\W\d_]{2,24}")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
 _MENTION = re.compile(r"(?<![\w/@.])@[A-Za-z0-9]")
-_REFERENCE = re.compile(r"(?<![\w&])#\d|/(?:issues|pull)/\d|\bGH-\d", re.IGNORECASE)
-_REFERENCE_SIGN = re.compile(r"#\d|/\d|[gG][hH]-")
+# Each begins with a character that is found quickly; one pattern for all of them would try every position.
+_NUMBER_SIGN = re.compile(r"#\d")
+_ISSUE_PATH = re.compile(r"/(?:[iI][sS][sS][uU][eE][sS]|[pP][uU][lL][lL])/\d")
+_GH = re.compile(r"\b[gG][hH]-\d")
 _NOT_OWN_LINE = re.compile(r"^[ \t]*(?:#{1,6}[ \t]|[-*+] \[ \]).*$", re.MULTILINE)
 
 
@@ -49,7 +51,16 @@ def mentions(text: str) -> int:
 
 def references(text: str) -> int:
     """References to issues and pull requests: #12, GH-12 or an address."""
-    return len(_REFERENCE.findall(text)) if _REFERENCE_SIGN.search(text) else 0
+    count = 0
+    if "#" in text:
+        for found in _NUMBER_SIGN.finditer(text):
+            before = text[found.start() - 1 : found.start()]
+            count += not (before.isalnum() or before in ("_", "&"))
+    if "/" in text:
+        count += len(_ISSUE_PATH.findall(text))
+    if "h-" in text or "H-" in text:
+        count += len(_GH.findall(text))
+    return count
 
 
 def extension(path: str) -> str:
