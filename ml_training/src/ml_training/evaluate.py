@@ -23,10 +23,10 @@ from ml_training.work import work_folder
 
 
 def evaluate(settings: EvaluateSettings) -> ExitCode:
-    """Judge the version that MODEL_ALIAS names on the rows of a run."""
+    """Judge the version that EVALUATE_ALIAS names on the rows of a run."""
     stop_on_sigterm()
     tracking = connect(settings)
-    version = version_of(tracking, settings, settings.model_alias)
+    version = version_of(tracking, settings, settings.evaluate_alias)
     prepare_torch(settings.threads)
     with work_folder(settings.work_dir) as work:
         run = open_run_of(version, settings, work)

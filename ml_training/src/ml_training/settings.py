@@ -104,7 +104,7 @@ class TrainSettings(CommonSettings):
 class EvaluateSettings(CommonSettings):
     """Quality report of a registered model."""
 
-    model_alias: str = Field(default="candidate", description="alias of the version to report on")
+    evaluate_alias: str = Field(default="candidate", description="alias of the version to report on")
     report_dir: str = Field(default="", description="folder for quality.json and quality.html besides MLflow")
 
 
