@@ -47,6 +47,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, str | float]] = []
+        self.used: dict[int, float] = {}
 
     def row(self, what: str, who: str, value: float, unit: str) -> None:
         """Keep and show a figure."""
@@ -63,16 +64,19 @@ class Bench:
             "LOG_FORMAT": "json",
         }
         seconds, peaks, out, status = measured(command, environ)
+        used = peaks.pop("processor seconds")
         last = [json.loads(line) for line in out.splitlines()]
         if status != 0 or last[-1].get("rows", 0) + last[-1].get("rejected", 0) != count:
             raise SystemExit(f"spark_preprocess ended with {status}:\n{out[-3000:]}")
         self.row(f"seconds {count} rows", "ours", seconds, "s")
+        self.row(f"processor seconds {count} rows", "ours", used, "s")
         self.row(f"peak MB {count} rows", "ours", peaks["all"], "MB")
         for part in ("JVM", "Python workers", "Python driver"):
             self.row(f"peak MB {count} rows, {part}", "ours", peaks.get(part, 0.0), "MB")
         for step in last:
             if "seconds" in step and step["event"] != "finished":
                 self.row(f"seconds {count} rows, step {step['event']}", "ours", step["seconds"], "s")
+        self.used[count] = used
         return seconds
 
     def blueprint(self, count: int, uri: str, scratch: Path) -> bool:
@@ -88,17 +92,18 @@ class Bench:
             return False
         self.row(f"survived {count} rows", "blueprint", 1, "yes=1")
         self.row(f"seconds {count} rows", "blueprint", seconds, "s")
+        self.row(f"processor seconds {count} rows", "blueprint", peaks["processor seconds"], "s")
         self.row(f"peak MB {count} rows", "blueprint", peaks["all"], "MB")
         return True
 
-    def cost(self, seconds: dict[int, float]) -> None:
-        """Fixed cost and cost per row from neighbouring sizes."""
+    def cost(self, seconds: dict[int, float], of: str = "") -> None:
+        """Fixed cost and cost per row from neighbouring sizes; ``of`` goes before the unit's name."""
         sizes = sorted(seconds)
         for small, large in pairwise(sizes):
             each = (seconds[large] - seconds[small]) / (large - small)
-            self.row(f"microseconds a row, {small} to {large}", "ours", 1e6 * each, "us")
+            self.row(f"{of}microseconds a row, {small} to {large}", "ours", 1e6 * each, "us")
             if small == sizes[0]:
-                self.row("fixed seconds", "ours", seconds[small] - each * small, "s")
+                self.row(f"fixed {of}seconds", "ours", seconds[small] - each * small, "s")
 
 
 def measured(
@@ -106,7 +111,8 @@ def measured(
 ) -> tuple[float, dict[str, float], str, int]:
     """(seconds, peak MB by part, standard output, exit status) of a process and all that it starts.
 
-    limit_mb ends it once it takes more; the status is then -9.
+    Among the peaks stands what they took of the processor, which, unlike the seconds, does not depend on what else
+    the machine does. limit_mb ends it once it takes more; the status is then -9.
     """
 
     def no_core() -> None:
@@ -114,6 +120,7 @@ def measured(
 
     start = time.monotonic()
     peaks: dict[str, float] = {"all": 0.0}
+    used: dict[int, float] = {}
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(
             command, env=environ, stdout=out, stderr=subprocess.DEVNULL, preexec_fn=no_core
@@ -123,6 +130,7 @@ def measured(
             for pid in tree(process.pid):
                 part = kind(pid, process.pid)
                 now[part] = now.get(part, 0.0) + pss_mb(pid)
+                used[pid] = max(used.get(pid, 0.0), processor_seconds(pid))
             now["all"] = sum(now.values())
             for part, value in now.items():
                 peaks[part] = max(peaks.get(part, 0.0), value)
@@ -130,6 +138,7 @@ def measured(
                 process.kill()
             time.sleep(LOOK_SECONDS)
         out.seek(0)
+        peaks["processor seconds"] = sum(used.values())
         return time.monotonic() - start, peaks, out.read(), process.returncode
 
 
@@ -167,6 +176,14 @@ def pss_mb(pid: int) -> float:
     except OSError:
         return 0.0
     return int(found.group(1)) / 1024 if found else 0.0
+
+
+def processor_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def documents_of(count: int) -> Path:
@@ -218,6 +235,7 @@ def main() -> None:
             if blueprint_lives:
                 blueprint_lives = bench.blueprint(count, uri, Path(folder))
     bench.cost(seconds)
+    bench.cost(bench.used, "processor ")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     content: list[dict[str, Any]] = bench.rows
     options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -38,12 +38,19 @@ HELLO = {
     "readOnly": True,
     "ok": 1.0,
 }
-UNKNOWN_STAGE = {"ok": 0.0, "code": 40324, "codeName": "Location40324", "errmsg": "Unrecognized pipeline stage"}
+UNKNOWN_STAGE = {
+    "ok": 0.0,
+    "code": 40324,
+    "codeName": "Location40324",
+    "errmsg": "Unrecognized pipeline stage",
+}
 
 
 def write_documents(documents: Iterable[dict[str, Any]], path: Path) -> int:
     """Write documents (any order) as BSON in the order of their _id; how many."""
-    raw = sorted(((document["_id"], bson.encode(document)) for document in documents), key=lambda pair: pair[0])
+    raw = sorted(
+        ((document["_id"], bson.encode(document)) for document in documents), key=lambda pair: pair[0]
+    )
     with path.open("wb") as out:
         out.writelines(content for _, content in raw)
     return len(raw)
@@ -106,7 +113,9 @@ class Connection(socketserver.StreamRequestHandler):
             body = self.rfile.read(length - 16)
             if kind == 2004:  # OP_QUERY: the drivers' first hello
                 start = body.index(b"\x00", 4) + 9
-                self._send(request, 1, struct.pack("<iqii", 8, 0, 0, 1) + self._answer(bson.decode(body[start:])))
+                self._send(
+                    request, 1, struct.pack("<iqii", 8, 0, 0, 1) + self._answer(bson.decode(body[start:]))
+                )
             else:
                 self._send(request, 2013, b"\x00\x00\x00\x00\x00" + self._answer(bson.decode(body[5:])))
 
@@ -148,7 +157,9 @@ class Connection(socketserver.StreamRequestHandler):
 
     def _page(self, number: int, collection: str, options: dict[str, Any], name: str) -> bytes:
         first, end = self.cursors.pop(number)
-        array_of_documents, position = self.documents.batch(first, end, options.get("batchSize") or end - first)
+        array_of_documents, position = self.documents.batch(
+            first, end, options.get("batchSize") or end - first
+        )
         more = number if position < end else 0
         if more:
             self.cursors[number] = (position, end)
