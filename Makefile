@@ -19,6 +19,7 @@ LIBS_data_fetch := pr_features stage_runtime github_client
 LIBS_spark_preprocess := pr_features stage_runtime
 LIBS_ml_training := pr_features stage_runtime
 LIBS_model_serving := pr_features stage_runtime github_client
+LIBS_perf := stage_runtime
 LIBS_local :=
 UV := .venv/tools/bin/uv
 PYTEST := tests/with_pytest.py
@@ -30,7 +31,8 @@ help: ## list the targets
 # --- set-up ---------------------------------------------------------------------------------------
 
 .PHONY: setup prerequisites
-setup: prerequisites $(STAGES:%=.venv/%/.ready) .venv/local/.ready .venv/pytest/.ready var/cache/jars/.ready ## install everything: one environment a stage, one for tools
+setup: prerequisites $(STAGES:%=.venv/%/.ready) .venv/perf/.ready .venv/local/.ready .venv/pytest/.ready \
+		var/cache/jars/.ready ## install everything: one environment a stage, one for tools
 
 prerequisites:
 	@PYTHON=$(PYTHON) bash local/prerequisites.sh
@@ -51,6 +53,17 @@ prerequisites:
 	$(UV) pip install --quiet --python .venv/$* --no-deps $(foreach lib,$(LIBS_$*),--editable libs/$(lib)) --editable $*
 	touch $@
 
+# What looks at argo-apps and .github; tests and linters of delivery run here.
+.venv/delivery/.ready: tests/requirements-lint.lock .venv/tools/.ready
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv/delivery
+	$(UV) pip sync --quiet --compile-bytecode --python .venv/delivery --require-hashes $<
+	touch $@
+
+# Baselines of the quality report: in the environment of training, never in its image.
+.venv/ml_training/.evaluation: ml_training/requirements-evaluation.lock .venv/ml_training/.ready
+	$(UV) pip install --quiet --compile-bytecode --python .venv/ml_training --require-hashes -r $<
+	touch $@
+
 # Java libraries, by the Ivy inside PySpark; each side keeps its own pinned list.
 var/cache/jars/.ready: .venv/spark_preprocess/.ready .venv/local/.ready \
 		spark_preprocess/src/spark_preprocess/java/jars.sha256 local/src/local_setup/java/jars.sha256
@@ -60,8 +73,8 @@ var/cache/jars/.ready: .venv/spark_preprocess/.ready .venv/local/.ready \
 
 .PHONY: lock
 lock: .venv/tools/.ready ## resolve all lock files anew
-	@for stage in $(STAGES) local; do (cd $$stage && ../$(UV) pip compile pyproject.toml $(LOCK_FLAGS) -o requirements.lock); done
-	@for name in requirements requirements-tools; do (cd tests && ../$(UV) pip compile $$name.in $(LOCK_FLAGS) -o $$name.lock); done
+	@for stage in $(STAGES) perf local; do (cd $$stage && ../$(UV) pip compile pyproject.toml $(LOCK_FLAGS) -o requirements.lock); done
+	@for name in requirements requirements-tools requirements-lint; do (cd tests && ../$(UV) pip compile $$name.in $(LOCK_FLAGS) -o $$name.lock); done
 
 # Hashes and no registry host: the same file works behind any mirror. Universal: any Python from 3.11 on.
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
@@ -107,8 +120,9 @@ TESTS_data_fetch := tests/stage_runtime tests/github_client tests/data_fetch
 TESTS_spark_preprocess := tests/spark_preprocess
 TESTS_ml_training := tests/ml_training
 TESTS_model_serving := tests/pr_features tests/model_serving
-TESTS_local := tests/local_setup tests/contract tests/manifests tests/system
-TESTED := $(STAGES) local
+TESTS_perf := tests/perf
+TESTS_local := tests/local_setup tests/system
+TESTED := $(STAGES) perf local
 
 .PHONY: test test-long $(TESTED:%=test-%) $(TESTED:%=test-long-%)
 test: setup $(TESTED:%=test-%) ## every test that needs no cluster, at short sizes [PR_DATA_DIR=folder of real pull requests]
@@ -121,21 +135,61 @@ $(TESTED:%=test-%): test-%:
 $(TESTED:%=test-long-%): test-long-%:
 	.venv/$*/bin/python $(PYTEST) $(TESTS_$*) -m long $(ARGS)
 
+.PHONY: test-delivery
+test-delivery: .venv/delivery/.ready .venv/pytest/.ready ## argo-apps as rendered: rules and golden files; needs kubectl
+	.venv/delivery/bin/python $(PYTEST) tests/manifests $(ARGS)
+
+.PHONY: test-cluster
+test-cluster: setup .venv/delivery/.ready ## delivery on real servers (Kubernetes API, Argo, Vault, S3), built once: needs Go, kubectl, root
+	tests/servers/build
+	.venv/delivery/bin/python $(PYTEST) tests/servers $(ARGS)
+
+# --- measurements -----------------------------------------------------------------------------------
+
+.PHONY: load bench-fetch bench-preprocess bench-training bench-serving quality
+load: setup ## load test of the service at PORT, with its gate
+	.venv/perf/bin/python -m perf load --host http://127.0.0.1:$(PORT)
+
+bench-fetch: setup ## fetching beside the blueprint's way: calls, points, seconds, memory
+	.venv/local/bin/python perf/bench_fetch.py $(ARGS)
+
+bench-preprocess: setup ## preprocessing 10,000 to 1,000,000 pull requests: seconds and memory
+	.venv/local/bin/python perf/bench_preprocess.py $(ARGS)
+
+bench-training: setup ## training on 10,000 to 1,000,000 rows: seconds and memory
+	.venv/ml_training/bin/python perf/bench_training.py $(ARGS)
+
+bench-serving: setup ## serving beside mlflow, MLServer and BentoML; needs wrk and a model in OUT
+	.venv/model_serving/bin/python perf/bench_serving.py $(ARGS)
+
+quality: setup .venv/ml_training/.evaluation ## quality report of CORPUS=file.jsonl.gz into OUT, all detectors side by side
+	$(RUNNER) quality --out $(OUT) --corpus '$(CORPUS)'
+
 # --- checks -----------------------------------------------------------------------------------------
 
 RUFF := .venv/tools/bin/ruff
 
-.PHONY: lint format clean
-lint: setup ## formatter, flake8, types, shell scripts, Dockerfiles
+.PHONY: lint lint-delivery docs format clean
+lint: setup .venv/delivery/.ready ## formatter, flake8, types, shell scripts, Dockerfiles
 	$(RUFF) format --check .
 	$(RUFF) check .
 	.venv/tools/bin/flake8
-	@for stage in $(STAGES) local; do echo "mypy $$stage"; \
+	@for stage in $(STAGES) perf local; do echo "mypy $$stage"; \
 	  .venv/tools/bin/mypy --python-executable .venv/$$stage/bin/python $$stage/src; done
 	@for lib in pr_features stage_runtime github_client; do echo "mypy $$lib"; \
 	  .venv/tools/bin/mypy --python-executable .venv/data_fetch/bin/python libs/$$lib/src; done
-	.venv/tools/bin/shellcheck $$(git ls-files '*.sh') .ci/run
+	.venv/tools/bin/shellcheck -x $$(git ls-files '*.sh') .ci/run tests/servers/build
 	.venv/tools/bin/hadolint --ignore DL3008 $$(git ls-files '*Dockerfile')
+
+lint-delivery: .venv/delivery/.ready ## workflows and manifests against their schemas; needs Go and kubectl
+	LINT_BIN=.venv/delivery/bin .github/scripts/lint-delivery.sh
+
+docs: setup ## write the tables of features and settings in the README files anew
+	.venv/model_serving/bin/python -m pr_features.catalogue libs/pr_features/README.md
+
+.PHONY: images
+images: ## build every image by docker or buildah [BASE_IMAGE=...]
+	@for stage in $(STAGES) perf; do .github/scripts/build-image.sh $$stage; done
 
 format: setup ## format all Python files
 	$(RUFF) format .

@@ -71,6 +71,16 @@ def retrain(workspace: Workspace, source: Source) -> None:
         reload_service(workspace)
 
 
+def quality(workspace: Workspace, source: Source) -> None:
+    """Fetch to model, then only the quality report: OUT/quality.json and quality.html."""
+    with open_run(workspace) as run:
+        run.fetch(source)
+        run.preprocess()
+        run.train()
+        run.report_quality()
+    CONSOLE.print(f"report: {os.path.relpath(workspace.out)}/quality.html", highlight=False)
+
+
 def reload_service(workspace: Workspace) -> None:
     """POST /reload to the service that `make serve` runs over this folder, if one does."""
     if not workspace.service.exists():
@@ -117,7 +127,7 @@ def one_step(workspace: Workspace, step: str, corpus: str, repos: str) -> None:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local_setup.runner", description=__doc__)
-    commands = ("pipeline", "retrain", "fetch", "preprocess", "train", "evaluate", "score", "serve")
+    commands = ("pipeline", "retrain", "fetch", "preprocess", "train", "evaluate", "quality", "score", "serve")
     parser.add_argument("command", choices=commands)
     parser.add_argument("--out", type=Path, default=Path("var/pipeline"), help="folder of this run")
     parser.add_argument("--corpus", default="", help="files of pull requests, separated by commas")
@@ -135,9 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.command == "serve":
             return serve(workspace, options.port, options.alias)
         workspace.prepare()
-        if options.command in ("pipeline", "retrain"):
-            source = Source.choose(workspace, options.corpus, options.github_repos)
-            (pipeline if options.command == "pipeline" else retrain)(workspace, source)
+        whole = {"pipeline": pipeline, "retrain": retrain, "quality": quality}.get(options.command)
+        if whole is not None:
+            whole(workspace, Source.choose(workspace, options.corpus, options.github_repos))
         else:
             one_step(workspace, options.command, options.corpus, options.github_repos)
         return 0

@@ -56,11 +56,17 @@ class Run:
         self.stage("preprocess", "spark_preprocess")
 
     def train(self) -> None:
-        self.stage("train", "ml_training", "train", SCORES_FILE=str(self.scores_of_training))
+        # The report comes with `evaluate`, once.
+        settings = {"SCORES_FILE": str(self.scores_of_training), "QUALITY_REPORT": "false"}
+        self.stage("train", "ml_training", "train", **settings)
+
+    def report_quality(self) -> None:
+        """The quality report of the candidate, into MLflow and OUT/quality.json."""
+        self.stage("evaluate", "ml_training", "evaluate", REPORT_DIR=str(self.workspace.out))
 
     def evaluate(self) -> str:
         """Quality report and gate on the candidate; the gate's verdict. A refusal is a result, not a failure."""
-        self.stage("evaluate", "ml_training", "evaluate")
+        self.report_quality()
         try:
             self.stage("gate", "ml_training", "gate")
         except processes.StageFailed as refused:
