@@ -31,8 +31,8 @@ help: ## list the targets
 # --- set-up ---------------------------------------------------------------------------------------
 
 .PHONY: setup prerequisites
-setup: prerequisites $(STAGES:%=.venv/%/.ready) .venv/perf/.ready .venv/local/.ready .venv/pytest/.ready \
-		var/cache/jars/.ready ## install everything: one environment a stage, one for tools
+ENVIRONMENTS := $(STAGES:%=.venv/%/.ready) .venv/perf/.ready .venv/local/.ready .venv/pytest/.ready
+setup: prerequisites $(ENVIRONMENTS) var/cache/jars/.ready ## install everything: one environment a stage, one for tools
 
 prerequisites:
 	@PYTHON=$(PYTHON) bash local/prerequisites.sh
