@@ -307,3 +307,13 @@ def test_one_threads_ending_ends_the_long_wait_of_another(filled: World) -> None
         Fetch(settings, client, Gone(filled.store), clock, budget).run()
     assert time.monotonic() - start < 30
     assert limited.is_set()
+
+
+@APIS
+def test_a_second_edit_within_the_second_that_was_read_is_not_lost(filled: World, api: str) -> None:
+    """GitHub's times have whole seconds: the same time of update does not mean the same content."""
+    filled.fetch(github_api=api)
+    for title in ("first", "second"):
+        filled.corpus.update("acme/widget", 5, title=title)
+        filled.fetch(github_api=api)
+        assert filled.stored() == filled.expected()
