@@ -48,9 +48,9 @@ UNKNOWN_STAGE = {
 
 def write_documents(documents: Iterable[dict[str, Any]], path: Path) -> int:
     """Write documents (any order) as BSON in the order of their _id; how many."""
-    raw = sorted(
-        ((document["_id"], bson.encode(document)) for document in documents), key=lambda pair: pair[0]
-    )
+    # The contract's _id is an int64, which pymongo writes only when told to.
+    whole = ({**document, "_id": bson.Int64(document["_id"])} for document in documents)
+    raw = sorted(((document["_id"], bson.encode(document)) for document in whole), key=lambda pair: pair[0])
     with path.open("wb") as out:
         out.writelines(content for _, content in raw)
     return len(raw)

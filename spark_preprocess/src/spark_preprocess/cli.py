@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from py4j.protocol import Py4JError, Py4JNetworkError
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from stage_runtime.exits import ExitCode, StageError, StoppedEarly
@@ -54,30 +54,38 @@ def make_run(spark: SparkSession, settings: Settings, run_id: str, stop: StopReq
 
     When it fails or is stopped, what was written of it is taken away.
     """
-    folder = RunFolder(spark, settings.root, run_id)
-    published = folder.manifest()
-    if published is not None:
-        get_logger().info(
-            "This run is published already and is never changed; give another PREPROCESS_RUN_ID for a new one",
-            run=folder.storage.uri,
-        )
-        return published
+    folder: RunFolder | None = None
     try:
+        folder = RunFolder(spark, settings.root, run_id)
+        published = folder.manifest()
+        if published is not None:
+            get_logger().info(
+                "This run is published already and is never changed; give another PREPROCESS_RUN_ID for a new one",
+                run=folder.storage.uri,
+            )
+            return published
         with _watch(spark, stop):
             manifest = run(spark, settings, folder)
     except (StageError, PySparkException, Py4JError) as error:
-        if not isinstance(error, Py4JNetworkError):  # the JVM is gone: nothing can be taken away through it
-            folder.clear()
+        # py4j asks the JVM for an exception's text only when it is printed; later the JVM is gone.
+        text = str(error)
+        _clear(folder)
         if stop.requested:
             raise StoppedEarly(
                 f"Stopped early ({stop.reason}); nothing was published. Run again from the start."
             ) from None
         if isinstance(error, StageError):
             raise
-        # py4j asks the JVM for an exception's text only when it is printed; by then the JVM is gone.
-        raise plain(error) from RuntimeError(str(error))
+        raise plain(text) from RuntimeError(text)
     get_logger().info("published", run=folder.storage.uri)
     return manifest
+
+
+def _clear(folder: RunFolder | None) -> None:
+    """What can still be taken away; when the store or the JVM is gone, the first error is the one to tell."""
+    if folder is not None:
+        with suppress(PySparkException, Py4JError):
+            folder.clear()
 
 
 @contextmanager

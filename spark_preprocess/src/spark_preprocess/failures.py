@@ -6,7 +6,7 @@ import re
 
 from stage_runtime.exits import ServiceUnreachable, StageError, WrongSettings
 
-_CAUSED = re.compile(r"^(?:Caused by: )?([\w.$]+(?:Exception|Error))(?::|$)", re.MULTILINE)
+_CAUSED = re.compile(r"^(?:: |Caused by: )?([\w.$]+(?:Exception|Error))(?::|$)", re.MULTILINE)
 _REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Status Code: 403")
 _AWAY = (
     "com.mongodb.Mongo",
@@ -22,11 +22,10 @@ class SparkFailed(StageError):
     """A Spark job failed for a reason that is not one of the foreseen; worth one more try."""
 
 
-def plain(error: BaseException) -> StageError:
-    """The error to end with for an exception out of Spark; the chain keeps the whole text."""
-    text = str(error)
+def plain(text: str) -> StageError:
+    """The error to end with for the text of an exception out of Spark."""
     kinds = list(dict.fromkeys(name.rpartition(".")[2] for name in _CAUSED.findall(text)))
-    shown = ", ".join(kinds[-3:]) or type(error).__name__
+    shown = ", ".join(kinds[-3:]) or "without a word"
     if any(word in text for word in _REFUSED):
         return WrongSettings(
             f"The object store refused access ({shown}). Correct DO_SPACES_ACCESS_KEY, DO_SPACES_SECRET_KEY "
