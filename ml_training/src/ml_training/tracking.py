@@ -150,8 +150,8 @@ class Tracking:
         with self._translated():
             version = self._version_of(model_name, run_id)
             if version is None:
-                location = self._log_model(run_id, folder, code)
-                version = self._create_version(model_name, run_id, location, tags)
+                location, model_id = self._log_model(run_id, folder, code)
+                version = self._create_version(model_name, run_id, location, model_id, tags)
             self.client.set_registered_model_alias(model_name, CANDIDATE_ALIAS, version.version)
         return version
 
@@ -211,7 +211,7 @@ class Tracking:
             for key, value in tags.items():
                 self.client.set_model_version_tag(version.name, version.version, key, value)
 
-    def _log_model(self, run_id: str, folder: Path, code: Path) -> str:
+    def _log_model(self, run_id: str, folder: Path, code: Path) -> tuple[str, str]:
         from ml_training.model_signature import input_example, requirements, signature
 
         with self._mlflow.start_run(run_id=run_id, log_system_metrics=False):
@@ -226,10 +226,10 @@ class Tracking:
             )
         # Leaving the block ended the run, which is for ``run`` to say.
         self.client.update_run(run_id, status="RUNNING")
-        return str(info.model_uri)
+        return str(info.model_uri), str(info.model_id)
 
     def _create_version(
-        self, model_name: str, run_id: str, location: str, tags: Mapping[str, str]
+        self, model_name: str, run_id: str, location: str, model_id: str, tags: Mapping[str, str]
     ) -> ModelVersion:
         from mlflow.exceptions import MlflowException
 
@@ -239,7 +239,7 @@ class Tracking:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         made = self.client.create_model_version(
-            model_name, location, run_id, tags=dict(tags), await_creation_for=60
+            model_name, location, run_id, tags=dict(tags), await_creation_for=60, model_id=model_id
         )
         return ModelVersion(model_name, str(made.version), run_id, str(made.source))
 
