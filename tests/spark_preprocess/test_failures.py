@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stage_runtime.exits import ExitCode
-
 from spark_preprocess.failures import plain
+from stage_runtime.exits import ExitCode
 
 REFUSED = """An error occurred while calling o1.exists.
 : java.nio.file.AccessDeniedException: s3a://b/x: org.apache.hadoop.fs.s3a.auth.NoAuthWithAWSException

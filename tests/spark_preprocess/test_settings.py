@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
-from stage_runtime.readme import with_table
-from stage_runtime.settings import settings_table
-
 from spark_preprocess.session import properties
 from spark_preprocess.settings import Settings
+from stage_runtime.readme import with_table
+from stage_runtime.settings import settings_table
 
 ON_KUBERNETES = {
     "spark_master": "k8s://https://10.0.0.1:6443",
