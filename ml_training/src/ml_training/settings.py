@@ -55,6 +55,7 @@ class CommonSettings(StageSettings):
         description="file of known anomalies for the quality report: JSON lines with "
         "repo_name, number, label",
     )
+    report_dir: str = Field(default="", description="folder for quality.json and quality.html besides MLflow")
 
     @property
     def root_address(self) -> str:
@@ -105,7 +106,6 @@ class EvaluateSettings(CommonSettings):
     """Quality report of a registered model."""
 
     evaluate_alias: str = Field(default="candidate", description="alias of the version to report on")
-    report_dir: str = Field(default="", description="folder for quality.json and quality.html besides MLflow")
 
 
 class GateSettings(CommonSettings):

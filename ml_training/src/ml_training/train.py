@@ -76,6 +76,8 @@ def _train_all(
             made = assess_model(finished.folder, run, settings.seed, settings.labels)
             facts = {"model": settings.model_name, "preprocess run": run.run_id}
             write_report(made, report, facts)
+            if settings.report_dir:
+                write_report(made, Path(settings.report_dir), facts)
             tracking.metrics(mlflow_run, made.metrics())
             finished.add_quality(made.card())
             show(made)

@@ -37,8 +37,8 @@ def pipeline(workspace: Workspace, source: Source) -> None:
         run.preprocess()
         heading("train: features -> autoencoder -> MLflow")
         run.train()
-        heading("evaluate: quality report and gate")
-        verdict = run.evaluate()
+        heading("gate: candidate -> champion")
+        verdict = run.gate()
         heading("score: everything, over HTTP")
         finish(workspace, run, verdict)
 
@@ -67,17 +67,16 @@ def retrain(workspace: Workspace, source: Source) -> None:
         run.fetch(source)
         run.preprocess()
         run.train()
-        CONSOLE.print(f"gate {run.evaluate()}", highlight=False)
+        CONSOLE.print(f"gate {run.gate()}", highlight=False)
         reload_service(workspace)
 
 
 def quality(workspace: Workspace, source: Source) -> None:
-    """Fetch to model, then only the quality report: OUT/quality.json and quality.html."""
+    """Fetch to model with its quality report: OUT/quality.json and quality.html."""
     with open_run(workspace) as run:
         run.fetch(source)
         run.preprocess()
         run.train()
-        run.report_quality()
     CONSOLE.print(f"report: {os.path.relpath(workspace.out)}/quality.html", highlight=False)
 
 
@@ -119,7 +118,8 @@ def one_step(workspace: Workspace, step: str, corpus: str, repos: str) -> None:
                 del run.environ["PREPROCESS_RUN_ID"]  # training then takes the newest published run
             run.train()
         elif step == "evaluate":
-            CONSOLE.print(f"gate {run.evaluate()}", highlight=False)
+            run.report_quality()
+            CONSOLE.print(f"gate {run.gate()}", highlight=False)
         elif step == "score":
             _, scores = run.score()
             summary.print_top(CONSOLE, scores, run.titles(scores.top()))
@@ -127,7 +127,17 @@ def one_step(workspace: Workspace, step: str, corpus: str, repos: str) -> None:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local_setup.runner", description=__doc__)
-    commands = ("pipeline", "retrain", "fetch", "preprocess", "train", "evaluate", "quality", "score", "serve")
+    commands = (
+        "pipeline",
+        "retrain",
+        "fetch",
+        "preprocess",
+        "train",
+        "evaluate",
+        "quality",
+        "score",
+        "serve",
+    )
     parser.add_argument("command", choices=commands)
     parser.add_argument("--out", type=Path, default=Path("var/pipeline"), help="folder of this run")
     parser.add_argument("--corpus", default="", help="files of pull requests, separated by commas")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,17 +57,15 @@ class Run:
         self.stage("preprocess", "spark_preprocess")
 
     def train(self) -> None:
-        # The report comes with `evaluate`, once.
-        settings = {"SCORES_FILE": str(self.scores_of_training), "QUALITY_REPORT": "false"}
+        settings = {"SCORES_FILE": str(self.scores_of_training), "REPORT_DIR": str(self.workspace.out)}
         self.stage("train", "ml_training", "train", **settings)
 
     def report_quality(self) -> None:
-        """The quality report of the candidate, into MLflow and OUT/quality.json."""
+        """The quality report of the candidate once more; training made it too."""
         self.stage("evaluate", "ml_training", "evaluate", REPORT_DIR=str(self.workspace.out))
 
-    def evaluate(self) -> str:
-        """Quality report and gate on the candidate; the gate's verdict. A refusal is a result, not a failure."""
-        self.report_quality()
+    def gate(self) -> str:
+        """The gate's verdict on the candidate. A refusal is a result, not a failure."""
         try:
             self.stage("gate", "ml_training", "gate")
         except processes.StageFailed as refused:
@@ -77,6 +76,7 @@ class Run:
 
     def score(self) -> tuple[dict[str, Any], Scores]:
         """Serve the candidate on a free port for as long as it takes to score everything."""
+        started = time.monotonic()
         port = free_port()
         settings = {**self.environ, "HOST": "127.0.0.1", "PORT": str(port), "MODEL_ALIAS": "candidate"}
         with processes.running("model_serving", [], settings) as process:
@@ -84,6 +84,7 @@ class Run:
             service.wait_until_ready(lambda: process.poll() is None)
             pulls = documents(*self.mongo)
             scores = score_all(service, pulls, self.workspace.scores, self._expected())
+            self.seconds["score"] = time.monotonic() - started
             return service.model(), scores
 
     @property
