@@ -27,6 +27,8 @@ BLOCK_ROWS = 4_096
 READ_ROWS = 2_048
 KEY_COLUMNS = ("pr_id", "repo_name", "number", "title", "created_at", "split")
 TEXT_COLUMNS = ("text_indices", "text_values")
+# More would only make each epoch longer: the first ones are a fair sample.
+VALIDATION_ROWS = 20_000
 # Prepared blocks of a small run are kept between epochs: the same numbers, only sooner.
 CACHE_BYTES = 256 * 1024 * 1024
 
@@ -102,6 +104,7 @@ class MinibatchSource:
         self.plan = plan
         self.batch_size = batch_size
         self.seed = seed
+        self._validation: list[np.ndarray] | None = None
         fits = table.n_rows * table.n_features * 4 <= cache_bytes
         self._cache: dict[str, list[np.ndarray]] | None = {} if fits else None
 
@@ -119,19 +122,14 @@ class MinibatchSource:
             yield waiting
 
     def validation(self) -> Iterator[np.ndarray]:
-        """The rows that early stopping looks at, in order, in arrays of up to BLOCK_ROWS."""
-        return self._part("validation")
+        """The rows that early stopping looks at, in order, in arrays of up to BLOCK_ROWS; kept in memory."""
+        if self._validation is None:
+            self._validation = _first(self._part("validation"), VALIDATION_ROWS)
+        return iter(self._validation)
 
     def sample(self, rows: int) -> np.ndarray:
         """The first rows to fit [<= rows, D]; the table is in hash order, so they are a fair sample."""
-        found: list[np.ndarray] = []
-        missing = rows
-        for part in self._part("fit"):
-            found.append(part[:missing])
-            missing -= len(found[-1])
-            if missing <= 0:
-                break
-        return np.concatenate(found)
+        return np.concatenate(_first(self._part("fit"), rows))
 
     def _part(self, part: str) -> Iterator[np.ndarray]:
         if self._cache is not None:
@@ -142,6 +140,18 @@ class MinibatchSource:
                         self._cache[name].append(block.matrix[chosen])
             return iter(self._cache[part])
         return (block.matrix[self.plan.parts(block.keys)[part]] for block in prefetched(self.table.blocks))
+
+
+def _first(parts: Iterator[np.ndarray], rows: int) -> list[np.ndarray]:
+    """Arrays with the first so many rows; the rest is not read."""
+    found: list[np.ndarray] = []
+    missing = rows
+    for part in parts:
+        found.append(part[:missing].copy())
+        missing -= len(found[-1])
+        if missing <= 0:
+            break
+    return found
 
 
 def prefetched(make: Callable[[], Iterator[Block]]) -> Iterator[Block]:
