@@ -26,9 +26,8 @@ def main(out: Path, files: list[Path]) -> None:
     if summary["documents"] != len(given):
         problems.append(f"{len(given)} pull requests given, {summary['documents']} documents")
     if summary["documents"] != summary["rows"] + summary["rejected"]:
-        problems.append(
-            f"{summary['documents']} documents are not {summary['rows']} rows + {summary['rejected']} rejected"
-        )
+        counts = f"{summary['documents']} documents, {summary['rows']} rows, {summary['rejected']} rejected"
+        problems.append(f"rows and rejected do not add up: {counts}")
     if not (summary["max_score_difference"] is not None and summary["max_score_difference"] <= 1e-5):
         problems.append(f"served scores differ from training's: {summary['max_score_difference']}")
     if problems:
