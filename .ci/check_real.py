@@ -32,9 +32,8 @@ def main(out: Path, files: list[Path]) -> None:
         problems.append(f"served scores differ from training's: {summary['max_score_difference']}")
     if problems:
         sys.exit("real pull requests: " + "; ".join(problems))
-    print(
-        f"real pull requests: all {len(given)} scored, largest relative difference {summary['max_score_difference']:.1e}"
-    )
+    difference = summary["max_score_difference"]
+    print(f"real pull requests: all {len(given)} scored, largest relative difference {difference:.1e}")
 
 
 if __name__ == "__main__":

@@ -59,14 +59,19 @@ def test_train_and_gate_over_http(server: str, trained: Any, run_command: Any, t
     found = tmp_path / "scores.jsonl"
     assert run_command(["train", *flags, "--quality-report=false", f"--scores-file={found}"]) == 0
     assert scores(found) == scores(trained.work.parent / "scores.jsonl")
-    gate = [*trained.flags("--gate-flag-rate-high=1", "--gate-baseline-margin=1"), f"--mlflow-tracking-uri={server}"]
+    gate = [
+        *trained.flags("--gate-flag-rate-high=1", "--gate-baseline-margin=1"),
+        f"--mlflow-tracking-uri={server}",
+    ]
     assert run_command(["gate", *gate]) == 0
 
 
 def test_two_processes_train_one_network(trained: Any, tmp_path: Path) -> None:
     """torchrun on the CPU: both ranks step together, and rank 0 alone registers."""
     found = tmp_path / "scores.jsonl"
-    flags = trained.flags("--max-epochs=40", "--quality-report=false", "--model-name=two", f"--scores-file={found}")
+    flags = trained.flags(
+        "--max-epochs=40", "--quality-report=false", "--model-name=two", f"--scores-file={found}"
+    )
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
         "--master-port", str(free_port()), "-m", "ml_training", "train", *flags,
