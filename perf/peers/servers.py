@@ -104,13 +104,15 @@ class Running:
         return json.loads(content)
 
     def processes(self) -> list[Path]:
-        """/proc folders of the server's processes: those of its session."""
-        found = []
-        for process in Path("/proc").iterdir():
+        """/proc folders of the server's processes: it, its children, theirs and so on."""
+        found, waiting = [], [self.process.pid]
+        while waiting:
+            process = Path("/proc") / str(waiting.pop())
+            found.append(process)
             try:
-                if process.name.isdigit() and os.getsid(int(process.name)) == self.process.pid:
-                    found.append(process)
-            except ProcessLookupError:
+                for task in (process / "task").iterdir():
+                    waiting += [int(pid) for pid in (task / "children").read_text().split()]
+            except OSError:
                 continue
         return found
 
@@ -137,7 +139,8 @@ class Running:
         return total / 1024
 
     def stop(self) -> None:
-        """End the server and whatever it has started, which is its session alone."""
+        """End the server and whatever it has started: its session, and children that made one of their own."""
+        started = [process for process in self.processes()[1:] if process.exists()]
         for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
             try:
                 os.killpg(self.process.pid, number)
@@ -148,6 +151,9 @@ class Running:
             except subprocess.TimeoutExpired:
                 continue
         self.process.wait()
+        for process in started:
+            if process.exists():
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def servers(tracking_uri: str, alias: str, workers: int) -> list[Server]:

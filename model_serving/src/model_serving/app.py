@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -147,4 +148,9 @@ def worker_application(settings: Settings, model: ServedModel, state: SharedStat
     metrics.start()
     reloader.start()
     parts = Parts(service, metrics, results, state, reloader, traffic, writeback)
-    return create_app(settings, parts=parts)
+    application = create_app(settings, parts=parts)
+    # What stands now stays, and a request leaves no circles behind: looking for garbage seldom saves 4 % of its time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    return application

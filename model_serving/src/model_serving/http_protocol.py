@@ -135,7 +135,7 @@ class RequestReader:
         self.in_request = False
         self._in_body = False
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take received bytes; raises Refused for what is no acceptable request."""
         if self._upgraded:
             return

@@ -7,6 +7,7 @@ swaps. So a broken model reaches nobody.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import threading
@@ -146,6 +147,9 @@ class Reloader:
         get_logger().info("serving", model=model.name, model_version=model.version, pid=self.pid)
         if before is not None:
             before.close()
+            del before
+            # Its modules refer to each other in circles, and the worker collects seldom.
+            gc.collect()
 
     def _report(self) -> None:
         model = self.service.model

@@ -102,6 +102,8 @@ class EventWorker(Worker):  # type: ignore[misc]
     def run(self) -> None:
         self.connections: dict[int, Connection] = {}
         self.finished: deque[tuple[Connection, Request, bytes, bool]] = deque()
+        # One buffer for all: a new one of this size for each read would come from the kernel and go back to it.
+        self.buffer = memoryview(bytearray(READ_BYTES))
         self.accepting = False
         self.listeners_closed = False
         self.buffered = 0
@@ -192,12 +194,12 @@ class EventWorker(Worker):  # type: ignore[misc]
 
     def _receive(self, connection: Connection) -> None:
         try:
-            data = connection.sock.recv(READ_BYTES)
+            length = connection.sock.recv_into(self.buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            data = b""
-        if not data:
+            length = 0
+        if not length:
             self._close(connection)
             return
         if connection.closing:  # its last answer is sent; what still comes is thrown away
@@ -205,7 +207,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         reader = connection.reader
         was_in_request, before = reader.in_request, reader.body_bytes
         try:
-            reader.feed(data)
+            reader.feed(self.buffer[:length])
         except Refused as refused:
             self.buffered -= before
             reader.body_bytes = 0
