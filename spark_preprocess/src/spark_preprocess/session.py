@@ -42,6 +42,9 @@ def spark_session(settings: Settings) -> Iterator[SparkSession]:
 
 @contextlib.contextmanager
 def _started(settings: Settings, jars: Path, scratch: Path) -> Iterator[SparkSession]:
+    # Another Spark of this machine, or a folder of its own for temporary files, would win over ours.
+    for name in ("SPARK_HOME", "SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "SPARK_LOCAL_DIRS"):
+        os.environ.pop(name, None)
     # The workers run this very interpreter, whatever "python3" means on the path.
     logging.getLogger("py4j").setLevel(logging.WARNING)  # it tells of each connection that it closes
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
