@@ -90,13 +90,20 @@ def test_killed_stages_run_again_to_the_same_scores(
 ) -> None:
     """SIGKILL to each stage half-way, then the same command again."""
     machine = machines("killed")
-    seconds = undisturbed.summary()["seconds"]
+    # What each stage has begun to write when it is half-way.
+    begun = {
+        "fetch": lambda: sum(file.stat().st_size for file in (machine.out / "mongo").glob("*.h2")) > 100_000,
+        "preprocess": lambda: any((machine.out / "data" / "preprocess-runs").glob("*/*")),
+        "train": lambda: any((machine.out / "data" / "training-state").glob("*")),
+    }
     steps = {"fetch": "data_fetch", "preprocess": "spark_preprocess", "train": "ml_training"}
     for step, stage in steps.items():
         arguments = [step, "--corpus", str(corpus)] if step == "fetch" else [step]
         process = machine.start(*arguments)
         pid = machine.wait_for(stage)
-        time.sleep(seconds[step] / 2)
+        while not begun[step]():
+            assert process.poll() is None, f"{step} ended before it wrote anything"
+            time.sleep(0.01)
         os.kill(pid, signal.SIGKILL)
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 1, output[-2000:]

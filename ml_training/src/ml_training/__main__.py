@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
 
 from stage_runtime.commands import Command, dispatch
@@ -45,7 +47,12 @@ COMMANDS = {
 def main(argv: Sequence[str]) -> ExitCode | int | None:
     """Run the command named first; none means train."""
     named = bool(argv) and (argv[0] in {"-h", "--help"} or not argv[0].startswith("-"))
-    return dispatch(COMMANDS, argv if named else ["train", *argv], prog=PROG)
+    with tempfile.TemporaryDirectory(prefix="ml_training-") as scratch:
+        # Set before torch and ONNX Runtime are imported: both would leave a folder behind, and the latter reports
+        # to its maker.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", scratch)
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        return dispatch(COMMANDS, argv if named else ["train", *argv], prog=PROG)
 
 
 def run() -> None:

@@ -78,7 +78,15 @@ class Run:
         """Serve the candidate on a free port for as long as it takes to score everything."""
         started = time.monotonic()
         port = free_port()
-        settings = {**self.environ, "HOST": "127.0.0.1", "PORT": str(port), "MODEL_ALIAS": "candidate"}
+        settings = {
+            **self.environ,
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "MODEL_ALIAS": "candidate",
+            # Nobody else sends requests, and what training saw already is no traffic.
+            "DRAIN_WAIT_SECONDS": "0",
+            "TRAFFIC_SAMPLE": "0",
+        }
         with processes.running("model_serving", [], settings) as process:
             service = Service(f"http://127.0.0.1:{port}")
             service.wait_until_ready(lambda: process.poll() is None)
