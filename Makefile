@@ -162,6 +162,10 @@ bench-training: setup ## training on 10,000 to 1,000,000 rows: seconds and memor
 bench-serving: setup ## serving beside mlflow, MLServer and BentoML; needs wrk and a model in OUT
 	.venv/model_serving/bin/python perf/bench_serving.py $(ARGS)
 
+.PHONY: performance
+performance: ## write PERFORMANCE.md from the latest figures
+	$(PYTHON) perf/page.py
+
 quality: setup .venv/ml_training/.evaluation ## quality report of CORPUS=file.jsonl.gz into OUT, all detectors side by side
 	$(RUNNER) quality --out $(OUT) --corpus '$(CORPUS)'
 
