@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SECONDS = 280
+SECONDS = 600
 # Half a minute is what a stage may take to save its state.
 STOP_SECONDS = 45
 

@@ -18,6 +18,9 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Machine, MakeMachine
 
+# A whole pipeline takes a minute or two, several on a busy machine; a hanging one must still end.
+pytestmark = pytest.mark.timeout(900)
+
 SUMMARY = {
     "documents", "rejected", "rows", "features", "run_id", "model_version", "threshold", "flag_rate",
     "flagged", "seconds", "max_score_difference", "scores_compared",
