@@ -163,7 +163,7 @@ def test_epochs_follow_from_rows() -> None:
 
 
 def test_learning_rate_rises_then_falls() -> None:
-    schedule = Schedule(epochs=10, steps=10, patience=3)
+    schedule = Schedule(n_rows=100, epochs=10, steps=10, patience=3)
     rates = [schedule.rate(epoch, step) for epoch in range(10) for step in range(10)]
     assert max(rates) == pytest.approx(1.0)
     assert rates[:11] == sorted(rates[:11])

@@ -69,7 +69,8 @@ class FeatureTable:
 
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         for path in self.files:
-            with pq.ParquetFile(path) as file:
+            # Without the buffer that would hold a whole row group: the files are on the local disk.
+            with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16) as file:
                 present = set(file.schema_arrow.names)
                 wanted = [name for name in columns if name in present]
                 # One thread and no read-ahead: the blocks in hand are all the memory this takes.

@@ -52,8 +52,9 @@ def score_table(network: Autoencoder, table: FeatureTable, scores_path: Path) ->
     """Score every row with torch; writes SCORE_COLUMNS and reconstruction_error to ``scores_path``."""
     network.eval()
     device = network.weights.device
-    train: list[np.ndarray] = []
-    later: list[np.ndarray] = []
+    # One array for all rows, not one a block: small arrays that stay would pin the heap (see trainer.py).
+    errors = np.empty(table.n_rows, dtype=np.float32)
+    training = np.empty(table.n_rows, dtype=bool)
     extremes: list[Extreme] = []
     sample = TrainingSample()
     proof_rows: np.ndarray | None = None
@@ -64,17 +65,16 @@ def score_table(network: Autoencoder, table: FeatureTable, scores_path: Path) ->
             with torch.no_grad():
                 parts = network.contributions(torch.from_numpy(block.matrix).to(device)).cpu()
             contributions = parts.numpy()
-            errors = parts.sum(dim=1).numpy()
-            training = in_split(block.keys, "train")
-            train.append(errors[training])
-            later.append(errors[~training])
-            sample.add(block.values[training])
-            _keep_extremes(extremes, block, errors, contributions, position)
-            position += len(errors)
+            here = slice(position, position + len(contributions))
+            errors[here] = parts.sum(dim=1).numpy()
+            training[here] = in_split(block.keys, "train")
+            sample.add(block.values[training[here]])
+            _keep_extremes(extremes, block, errors[here], contributions, position)
+            position = here.stop
             if proof_rows is None:
                 proof_rows = block.matrix[:PROOF_ROWS].copy()
             scores = block.keys.select(list(SCORE_COLUMNS)).append_column(
-                "reconstruction_error", pa.array(errors, pa.float32())
+                "reconstruction_error", pa.array(errors[here], pa.float32())
             )
             writer = writer or pq.ParquetWriter(scores_path, scores.schema)
             writer.write_table(scores)
@@ -84,8 +84,8 @@ def score_table(network: Autoencoder, table: FeatureTable, scores_path: Path) ->
     if proof_rows is None:
         proof_rows = np.empty((0, table.n_features), dtype=np.float32)
     return PassResult(
-        train_errors=np.concatenate(train),
-        later_errors=np.concatenate(later),
+        train_errors=errors[training],
+        later_errors=errors[~training],
         most_anomalous=sorted(extremes, reverse=True),
         sample=sample.values,
         proof_rows=proof_rows,

@@ -50,9 +50,9 @@ class TrainingOptions:
     batch_size: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
-    noise_std: float = 0.2
-    drop_share: float = 0.2
-    trim_share: float = 0.05
+    noise_std: float = 0.1
+    drop_share: float = 0.1
+    trim_share: float = 0.02
     trim_from: float = 0.25
     patience: float = 0.3
     mixed_precision: bool = False
@@ -111,6 +111,7 @@ class Callbacks:
 class Schedule:
     """How long a training of so many rows lasts, and its learning rate at every step."""
 
+    n_rows: int
     epochs: int
     steps: int
     patience: int
@@ -120,7 +121,7 @@ class Schedule:
         """For n_rows rows shared by world_size processes."""
         epochs = options.epochs(n_rows)
         steps = math.ceil(options.steps(n_rows) / world_size)
-        return cls(epochs, steps, max(3, round(options.patience * epochs)))
+        return cls(n_rows, epochs, steps, max(3, round(options.patience * epochs)))
 
     def rate(self, epoch: int, step: int) -> float:
         """Share of the highest learning rate, from LAST_RATE to 1."""
@@ -210,15 +211,19 @@ class Trainer:
         rank_seed = np.random.SeedSequence((self.seed, epoch, self.workers.rank)).generate_state(1)
         noise = torch.Generator(self.device).manual_seed(int(rank_seed[0]))
         cut = state.trim_cut
-        errors: list[np.ndarray] = []
+        # One array for the whole epoch: thousands of small ones between the large ones that come and go
+        # would pin the heap and make memory grow with the rows.
+        errors = np.empty(schedule.n_rows, dtype=np.float32)
+        filled = 0
         network.train()
         for step, rows in enumerate(self.workers.share(source.fitting(epoch))):
             rate = self.options.learning_rate * schedule.rate(epoch, step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            errors.append(self._step(network, optimizer, rows, cut, noise))
+            errors[filled : filled + len(rows)] = self._step(network, optimizer, rows, cut, noise)
+            filled += len(rows)
             callbacks.on_batch()
-        seen = self.workers.gather(np.concatenate(errors))
+        seen = self.workers.gather(errors[:filled])
         if self.options.trim_share and epoch + 1 >= self.options.trim_from * schedule.epochs:
             state.trim_cut = float(np.quantile(seen, 1.0 - self.options.trim_share))
         kept = seen if cut is None else seen[seen <= cut]
