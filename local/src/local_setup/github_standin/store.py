@@ -229,7 +229,9 @@ class Corpus:
             raise TypeError(f"number {number!r} and id {identity!r} must be whole numbers")
         epoch(record["created_at"])
         with self.lock:
-            repository = self.repository(full_name) or self._new(full_name, facts)
+            repository = self.repository(full_name)
+            if repository is None:  # an empty one is falsy, and no reason for another
+                repository = self._new(full_name, facts)
             present = repository.entries.get(number)
             updated = epoch(record.get("updated_at") or record["created_at"])
             if present is None or present.updated <= updated:
