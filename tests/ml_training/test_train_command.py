@@ -3,10 +3,12 @@
 import json
 import shutil
 import socket
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -56,6 +58,14 @@ def test_the_model_is_whole(model_folder: Path) -> None:
     threshold = json.loads((model_folder / "artifacts" / "threshold.json").read_text())
     assert threshold["computed_on"]["split"] == "train"
     assert 0 < threshold["flag_rate"]["train"] < 0.2
+
+
+@pytest.mark.parametrize("name", ["threshold.json", "reference.json", "golden.json", "card.json"])
+def test_the_models_files_keep_their_contract(model_folder: Path, name: str) -> None:
+    text = files("ml_training").joinpath("schemas/model_artifact.schema.json").read_text("utf-8")
+    schema = {**json.loads(text), "$ref": f"#/$defs/{name}"}
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads((model_folder / "artifacts" / name).read_text("utf-8")), schema)
 
 
 def test_a_raw_document_scores_as_its_row_did_in_torch(

@@ -50,12 +50,14 @@ class CommonSettings(StageSettings):
     threads: int = Field(
         default=1, ge=1, description="threads of the arithmetic; part of what makes a run repeatable"
     )
+    report_dir: str = Field(
+        default="", description="folder for the quality report's files besides MLflow, such as quality.json"
+    )
     labels: str = Field(
         default="",
         description="file of known anomalies for the quality report: JSON lines with "
         "repo_name, number, label",
     )
-    report_dir: str = Field(default="", description="folder for quality.json and quality.html besides MLflow")
 
     @property
     def root_address(self) -> str:
