@@ -125,9 +125,9 @@ TESTS_local := tests/local_setup tests/system
 TESTED := $(STAGES) perf local
 
 .PHONY: test test-long $(TESTED:%=test-%) $(TESTED:%=test-long-%)
-test: setup $(TESTED:%=test-%) ## every test that needs no cluster, at short sizes [PR_DATA_DIR=folder of real pull requests]
+test: setup .venv/ml_training/.evaluation $(TESTED:%=test-%) ## every test that needs no cluster, at short sizes [PR_DATA_DIR=folder of real pull requests]
 
-test-long: setup $(TESTED:%=test-long-%) ## the large ones: histories, fuzz, reloads, peers, browser
+test-long: setup .venv/ml_training/.evaluation $(TESTED:%=test-long-%) ## the large ones: histories, fuzz, reloads, peers, browser
 
 $(TESTED:%=test-%): test-%:
 	.venv/$*/bin/python $(PYTEST) $(TESTS_$*) $(ARGS)
