@@ -76,7 +76,8 @@ def grouped_bars(
     axes.set_ylabel(ylabel)
     axes.set_title(title)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower right")
+    # Beside the axes: in them it would hide bars.
+    figure.legend(frameon=False, fontsize=8, loc="outside right upper")
     _save(figure, path)
 
 
