@@ -78,8 +78,6 @@ def _train_all(
             write_report(made, report, facts)
             if settings.report_dir:
                 write_report(made, Path(settings.report_dir), facts)
-            if settings.report_dir:
-                write_report(made, Path(settings.report_dir), facts)
             tracking.metrics(mlflow_run, made.metrics())
             finished.add_quality(made.card())
             show(made)
