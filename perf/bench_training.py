@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import platform
+import random
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,7 @@ SIZES = (10_000, 100_000, 1_000_000)
 TEMPLATE_ROWS = 3_000
 FIXED_ROWS = 500
 ROWS_A_FILE = 250_000
+VOCABULARY = 2_000
 BLUEPRINT_BYTES = 8 * 1024**3
 BLUEPRINT_SECONDS = 900
 Row = dict[str, Any]
@@ -102,9 +104,13 @@ def blueprint(rows: int, scratch: Path, fake: ModuleType) -> tuple[float, float]
     """The baseline on as many pull requests; None where it does not survive."""
     path = scratch / "documents.jsonl"
     fields = ("title", "body", "additions", "deletions", "changed_files")
-    template = [
-        json.dumps({field: one[field] for field in fields}) for one in fake.make_documents(TEMPLATE_ROWS)
-    ]
+    rng = random.Random(2)
+    template = []
+    for one in fake.make_documents(TEMPLATE_ROWS):
+        # The made-up corpus has a few hundred words, a real one fills the thousand columns many times over.
+        seldom = " ".join(f"word{rng.randrange(VOCABULARY)}" for _ in range(10))
+        document = {field: one[field] for field in fields}
+        template.append(json.dumps({**document, "body": f"{document['body'] or ''} {seldom}"}))
     with path.open("w") as lines:
         for position in range(rows):
             lines.write(template[position % len(template)] + "\n")
