@@ -210,8 +210,11 @@ def test_a_worker_that_dies_is_replaced(start: Any) -> None:
     raise AssertionError(service.log)
 
 
-def test_nothing_is_left_after_an_interrupt(start: Any, tmp_path: Any) -> None:
-    service = start(workers=2)
+@pytest.mark.parametrize("boot_seconds", [0.0, 0.05, 0.15, 0.3])
+def test_nothing_is_left_after_an_interrupt(start: Any, boot_seconds: float) -> None:
+    # The service is ready with its first worker; the others are somewhere in their start.
+    service = start(workers=4)
+    time.sleep(boot_seconds)
     workers = service.worker_pids()
     os.killpg(service.process.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches all of them
     assert service.process.wait(15) in {0, 4}

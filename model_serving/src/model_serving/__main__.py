@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,6 +109,7 @@ def serve(settings: Settings, model: ServedModel, state: SharedState, master: in
         "timeout": 30,
         "graceful_timeout": int(settings.drain_wait_seconds + settings.drain_seconds + 5),
         "control_socket_disable": True,
+        "post_fork": lambda arbiter, worker: _hear_signals(),
         "child_exit": lambda arbiter, worker: _worker_gone(state, worker.pid),
         "when_ready": lambda arbiter: get_logger().info(
             "listening", address=", ".join(str(listener) for listener in arbiter.LISTENERS)
@@ -137,6 +139,14 @@ def _application(settings: Settings, model: ServedModel, state: SharedState) -> 
         get_logger().error(str(error), error=type(error).__name__)
         # gunicorn takes this code for "cannot boot" and stops, with the same code.
         raise SystemExit(int(ExitCode.UNUSABLE_INPUT)) from None
+
+
+def _hear_signals() -> None:
+    """A worker that has no handlers of its own yet still has the arbiter's, which put a signal into a queue that
+    nobody reads there: an interrupt in that moment would be lost, and the whole service wait for the drain to time out.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _worker_gone(state: SharedState, pid: int) -> None:

@@ -163,7 +163,9 @@ class Reloader:
     def _converged(self, wanted: Wanted | None) -> tuple[bool, list[WorkerState]]:
         workers = self.state.workers()
         version = wanted.version if wanted else self._initial.version
-        return all(worker.version == version for worker in workers), workers
+        # A worker that is still starting has not said anything yet, and counts as one that has not followed.
+        everybody = len(workers) >= self.settings.worker_count
+        return everybody and all(worker.version == version for worker in workers), workers
 
     def _wait(self, wanted: Wanted) -> tuple[bool, list[WorkerState]]:
         deadline = time.monotonic() + self.settings.reload_timeout_seconds

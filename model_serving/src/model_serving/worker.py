@@ -83,6 +83,14 @@ class EventWorker(Worker):  # type: ignore[misc]
         if self.draining_since is None:
             self.draining_since = time.monotonic()
 
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """SIGINT, SIGQUIT: out at once."""
+        if not self.booted:
+            # An exception here would come up inside whatever is being imported, which may turn it into an error of
+            # its own; the arbiter would then take the interrupt for a worker that cannot boot.
+            os._exit(0)
+        super().handle_quit(sig, frame)
+
     def init_process(self) -> None:
         self.selector = selectors.DefaultSelector()
         super().init_process()
