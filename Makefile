@@ -64,11 +64,11 @@ prerequisites:
 	$(UV) pip install --quiet --compile-bytecode --python .venv/ml_training --require-hashes -r $<
 	touch $@
 
-# Java libraries, by the Ivy inside PySpark; each side keeps its own pinned list.
+# Java libraries of Spark and of the embedded MongoDB, by the Ivy inside PySpark; each side keeps its own pinned list.
 var/cache/jars/.ready: .venv/spark_preprocess/.ready .venv/local/.ready \
 		spark_preprocess/src/spark_preprocess/java/jars.sha256 local/src/local_setup/java/jars.sha256
 	.venv/spark_preprocess/bin/python -m spark_preprocess.jars var/cache/jars/spark_preprocess
-	.venv/local/bin/python -m local_setup.jars
+	.venv/spark_preprocess/bin/python -m spark_preprocess.jars var/cache/jars/local --java-files local/src/local_setup/java
 	touch $@
 
 .PHONY: lock

@@ -53,3 +53,33 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
     other.write_bytes(b"other")
     with pytest.raises(ours.JarsUnavailable, match=r"a\.jar: expected SHA-256 0000, found .* was not kept"):
         ours._verify(other, "a.jar", "0000")
+
+
+NOWHERE = """<ivysettings>
+  <settings defaultResolver="empty"/>
+  <resolvers><filesystem name="empty"><artifact pattern="{folder}/[artifact].[ext]"/></filesystem></resolvers>
+</ivysettings>"""
+
+
+def test_without_a_repository_the_error_says_what_ivy_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "settings.xml"
+    settings.write_text(NOWHERE.format(folder=tmp_path))
+    monkeypatch.setenv("IVY_SETTINGS", str(settings))
+    assert ours.main([str(tmp_path / "jars")]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "IVY_SETTINGS may name a mirror" in said
+        and "org.mongodb.spark#mongo-spark-connector_2.13;10.5.0: not found" in said
+    )
+    assert not list((tmp_path / "jars").glob("[!.]*"))
+
+
+def test_another_list_of_jars_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "ivy.xml").write_text("<never-read/>")
+    (tmp_path / "jars.sha256").write_text(f"{hashlib.sha256(b'a jar').hexdigest()}  a.jar\n")
+    (tmp_path / "jars").mkdir()
+    (tmp_path / "jars" / "a.jar").write_bytes(b"a jar")
+    ours.fetch(tmp_path / "jars", java="/no/java/is/needed", java_files=tmp_path)
+    assert (tmp_path / "jars" / "a.jar").is_file()

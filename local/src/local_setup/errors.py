@@ -2,7 +2,7 @@
 
 LocalSetupError
 ├── JavaMissing      no Java, or one that is too old
-├── JarsUnavailable  the Java libraries cannot be resolved, or are not the pinned ones
+├── JarsUnavailable  the Java libraries are missing, or are not the pinned ones
 ├── ServerFailed     a server of ours did not start
 └── CorpusError      a corpus file that cannot be read
 """
@@ -23,7 +23,7 @@ class JavaMissing(LocalSetupError):
 
 
 class JarsUnavailable(LocalSetupError):
-    """Ivy could not bring the jars, or what it brought differs from the pinned checksums."""
+    """A jar is missing or differs from its pinned checksum, or our class does not compile."""
 
 
 class ServerFailed(LocalSetupError):

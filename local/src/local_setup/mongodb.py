@@ -56,14 +56,14 @@ class EmbeddedMongo:
         _close(self._process.stdout)
 
 
-def start(data_dir: Path, port: int = 0, *, heap: str = "2g", ivy_jar: Path | None = None) -> EmbeddedMongo:
+def start(data_dir: Path, port: int = 0, *, heap: str = "2g") -> EmbeddedMongo:
     """Start the JVM over ``data_dir`` (made if missing) and wait until it answers.
 
     ``port`` 0 takes any free one; ``heap`` is Java's -Xmx. Raises JavaMissing, JarsUnavailable, or
     ServerFailed with what the JVM said (port taken, data folder in use, ...).
     """
     java = find_java()
-    jars = class_path(java, ivy_jar=ivy_jar)
+    jars = class_path(java)
     data_dir.mkdir(parents=True, exist_ok=True)
     log_path = data_dir / LOG_NAME
     # Out of memory it ends at once: what it acknowledged is safe, and an error beats a silence.
@@ -127,11 +127,9 @@ def _advice(said: str) -> str:
 
 
 @contextmanager
-def embedded_mongodb(
-    data_dir: Path, port: int = 0, *, heap: str = "2g", ivy_jar: Path | None = None
-) -> Iterator[str]:
+def embedded_mongodb(data_dir: Path, port: int = 0, *, heap: str = "2g") -> Iterator[str]:
     """Start it, give its URI, close it at the end. Raises as ``start`` does."""
-    server = start(data_dir, port, heap=heap, ivy_jar=ivy_jar)
+    server = start(data_dir, port, heap=heap)
     try:
         yield server.uri
     finally:
@@ -145,7 +143,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the database")
     parser.add_argument("--port", type=int, default=27017, help="port, 0 = any (default 27017)")
     parser.add_argument("--heap", default="2g", help="the JVM's -Xmx (default 2g)")
-    parser.add_argument("--ivy-jar", type=Path, help="Ivy jar (default: the one inside PySpark)")
     options = parser.parse_args(argv)
 
     def interrupt(number: int, frame: object) -> None:
@@ -153,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        server = start(options.data, options.port, heap=options.heap, ivy_jar=options.ivy_jar)
+        server = start(options.data, options.port, heap=options.heap)
     except LocalSetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

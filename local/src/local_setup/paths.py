@@ -13,4 +13,4 @@ def project_root() -> Path:
 
 def jar_cache() -> Path:
     """Folder of the Java libraries of the embedded MongoDB."""
-    return project_root() / "var" / "cache" / "jars"
+    return project_root() / "var" / "cache" / "jars" / "local"

@@ -1,9 +1,10 @@
 """The Java libraries that Spark needs beside PySpark: fetched once, verified, never at a job's start.
 
-    python -m spark_preprocess.jars FOLDER [--pin]
+    python -m spark_preprocess.jars FOLDER [--java-files OTHER] [--pin]
 
 Ivy, which PySpark ships, resolves ``java/ivy.xml``; only files with the checksums of
-``java/jars.sha256`` are kept. ``--pin`` writes that list anew after a change of ``ivy.xml``.
+``java/jars.sha256`` are kept. ``--pin`` writes that list anew after a change of ``ivy.xml``;
+``--java-files`` names another folder with two such files.
 ``IVY_SETTINGS`` may name the settings file of a mirror. Standard library only, so that an image can run
 this file before the package is installed.
 """
@@ -23,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 JAVA_FILES = Path(__file__).with_name("java")
-PINS = JAVA_FILES / "jars.sha256"
+PINS = "jars.sha256"
 RESOLVE_SECONDS = 300
 
 
@@ -31,9 +32,9 @@ class JarsUnavailable(Exception):
     """The Java libraries are missing, incomplete or not the pinned ones."""
 
 
-def pinned() -> dict[str, str]:
+def pinned(java_files: Path = JAVA_FILES) -> dict[str, str]:
     """File name of every jar -> its SHA-256, as ``sha256sum`` writes it."""
-    lines = PINS.read_text(encoding="ascii").splitlines()
+    lines = (java_files / PINS).read_text(encoding="ascii").splitlines()
     return {name: digest for digest, name in (line.split() for line in lines)}
 
 
@@ -42,18 +43,18 @@ def missing_jars(folder: Path) -> list[str]:
     return [name for name in pinned() if not (folder / name).is_file()]
 
 
-def fetch(folder: Path, java: str = "java") -> None:
+def fetch(folder: Path, java: str = "java", java_files: Path = JAVA_FILES) -> None:
     """Bring every pinned jar into ``folder``; what is there and right stays. Raises JarsUnavailable.
 
-    Jars that are not pinned are removed: everything in the folder goes onto Spark's class path.
+    Jars that are not pinned are removed: everything in the folder goes onto a class path.
     """
     folder = folder.resolve()  # Ivy runs in a folder of its own
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / ".lock"):
-        wanted = pinned()
+        wanted = pinned(java_files)
         if not all(_is_pinned(folder / name, digest) for name, digest in wanted.items()):
             with tempfile.TemporaryDirectory(dir=folder, prefix=".resolving-") as scratch:
-                fetched = _resolve(java, Path(scratch))
+                fetched = _resolve(java, Path(scratch), java_files)
                 for name, digest in wanted.items():
                     _verify(fetched.get(name), name, digest)
                 for name in wanted:
@@ -63,12 +64,12 @@ def fetch(folder: Path, java: str = "java") -> None:
                 jar.unlink()
 
 
-def pin(java: str = "java") -> None:
+def pin(java: str = "java", java_files: Path = JAVA_FILES) -> None:
     """Resolve ``ivy.xml`` and write the checksums of what it led to."""
     with tempfile.TemporaryDirectory() as scratch:
-        fetched = _resolve(java, Path(scratch))
+        fetched = _resolve(java, Path(scratch), java_files)
         lines = [f"{_sha256(path)}  {name}\n" for name, path in sorted(fetched.items())]
-    PINS.write_text("".join(lines), encoding="ascii")
+    (java_files / PINS).write_text("".join(lines), encoding="ascii")
 
 
 def find_ivy_jar() -> Path:
@@ -80,9 +81,9 @@ def find_ivy_jar() -> Path:
     raise JarsUnavailable("no Ivy jar: PySpark, which brings it, is not installed in this environment")
 
 
-def _resolve(java: str, scratch: Path) -> dict[str, Path]:
+def _resolve(java: str, scratch: Path, java_files: Path) -> dict[str, Path]:
     """Let Ivy download into ``scratch``; file name -> path."""
-    command = [java, "-jar", str(find_ivy_jar()), "-ivy", str(JAVA_FILES / "ivy.xml")]
+    command = [java, "-jar", str(find_ivy_jar()), "-ivy", str(java_files.resolve() / "ivy.xml")]
     settings = os.environ.get("IVY_SETTINGS")
     if settings:
         command += ["-settings", settings]
@@ -97,11 +98,13 @@ def _resolve(java: str, scratch: Path) -> dict[str, Path]:
         raise JarsUnavailable(f"no Java runtime found as {java!r}: install a Java 17 one") from error
     except subprocess.TimeoutExpired as error:
         raise JarsUnavailable(
-            f"Ivy did not resolve Spark's jars within {RESOLVE_SECONDS} s: is a Maven repository "
+            f"Ivy did not resolve the jars within {RESOLVE_SECONDS} s: is a Maven repository "
             "reachable? IVY_SETTINGS may name a mirror's settings file"
         ) from error
     if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+        # Ivy frames what it says by blank lines and colons.
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip(" \t:")]
+        tail = "\n".join(said[-15:])
         raise JarsUnavailable(
             f"Ivy ended with {done.returncode}. Is a Maven repository reachable? IVY_SETTINGS may name "
             f"a mirror's settings file. It said:\n{tail}"
@@ -142,13 +145,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m spark_preprocess.jars", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("folder", type=Path, help="where the jars go")
+    parser.add_argument(
+        "--java-files", type=Path, default=JAVA_FILES, help="folder of ivy.xml and jars.sha256"
+    )
     parser.add_argument("--pin", action="store_true", help="resolve ivy.xml and pin what it leads to")
     parser.add_argument("--java", default="java", help="the Java runtime (default: java)")
     options = parser.parse_args(argv)
     try:
         if options.pin:
-            pin(options.java)
-        fetch(options.folder, options.java)
+            pin(options.java, options.java_files)
+        fetch(options.folder, options.java, options.java_files)
     except JarsUnavailable as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
