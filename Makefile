@@ -18,7 +18,8 @@ STAGES := data_fetch spark_preprocess ml_training model_serving
 LIBS_data_fetch := pr_features stage_runtime github_client
 LIBS_spark_preprocess := pr_features stage_runtime
 LIBS_ml_training := pr_features stage_runtime
-LIBS_model_serving := pr_features stage_runtime github_client
+LIBS_model_serving := pr_features stage_runtime github_client model_registry
+LIBS_drift_detection := stage_runtime model_registry
 LIBS_perf := stage_runtime
 LIBS_local :=
 UV := .venv/tools/bin/uv
@@ -78,7 +79,7 @@ lock: .venv/tools/.ready ## resolve all lock files anew
 
 # Hashes and no registry host: the same file works behind any mirror. Universal: any Python from 3.11 on.
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	--no-annotate --no-emit-package pr-features --no-emit-package stage-runtime --no-emit-package github-client
+	--no-annotate --no-emit-package pr-features --no-emit-package stage-runtime --no-emit-package github-client --no-emit-package model-registry
 
 # --- the pipeline on one machine --------------------------------------------------------------------
 
@@ -119,7 +120,7 @@ ARGS ?=
 TESTS_data_fetch := tests/stage_runtime tests/github_client tests/data_fetch
 TESTS_spark_preprocess := tests/spark_preprocess
 TESTS_ml_training := tests/ml_training
-TESTS_model_serving := tests/pr_features tests/model_serving
+TESTS_model_serving := tests/pr_features tests/model_registry tests/model_serving
 TESTS_perf := tests/perf
 TESTS_local := tests/local_setup tests/system
 TESTED := $(STAGES) perf local
@@ -182,6 +183,7 @@ lint: setup .venv/delivery/.ready ## formatter, flake8, types, shell scripts, Do
 	  .venv/tools/bin/mypy --python-executable .venv/$$stage/bin/python $$stage/src; done
 	@for lib in pr_features stage_runtime github_client; do echo "mypy $$lib"; \
 	  .venv/tools/bin/mypy --python-executable .venv/data_fetch/bin/python libs/$$lib/src; done
+	.venv/tools/bin/mypy --python-executable .venv/model_serving/bin/python libs/model_registry/src
 	.venv/tools/bin/shellcheck -x $$(git ls-files '*.sh') .ci/run tests/servers/build
 	.venv/tools/bin/hadolint --ignore DL3008 $$(git ls-files '*Dockerfile')
 

@@ -22,10 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from model_serving.artifacts import local_folder
+from model_registry.artifacts import local_folder
+from model_registry.object_store import S3Access
+from model_registry.registry import open_registry
 from model_serving.model import load_model
-from model_serving.object_store import S3Access
-from model_serving.registry import open_registry
 from peers.environments import environment
 from peers.servers import HERE, MODEL_NAME, ROOT, Forms, Running, Server, servers
 

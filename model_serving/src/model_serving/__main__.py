@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from model_registry.artifacts import default_cache, local_folder
+from model_registry.registry import open_registry
 from stage_runtime.exits import ExitCode, StageError
 from stage_runtime.logs import get_logger
 from stage_runtime.main import run_stage
 from stage_runtime.settings import load_settings
 
 from model_serving.app import Application, worker_application
-from model_serving.artifacts import default_cache, local_folder
 from model_serving.metrics import worker_gone
 from model_serving.model import BrokenModel, ServedModel, load_model
-from model_serving.registry import open_registry
 from model_serving.settings import Settings
 from model_serving.shared_state import SharedState
 from model_serving.traffic import place

@@ -15,13 +15,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_registry.artifacts import default_cache, local_folder
+from model_registry.registry import ModelVersion, open_registry
 from stage_runtime.exits import StageError
 from stage_runtime.logs import get_logger
 
-from model_serving.artifacts import default_cache, local_folder
 from model_serving.metrics import Metrics
 from model_serving.model import BrokenModel, ServedModel, load_model
-from model_serving.registry import ModelVersion, open_registry
 from model_serving.service import Service
 from model_serving.shared_state import SharedState, Wanted, WorkerState
 

@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from model_registry.object_store import S3Access
 from pydantic import Field, SecretStr
 from stage_runtime.settings import StageSettings
-
-from model_serving.object_store import S3Access
 
 
 class Settings(StageSettings):

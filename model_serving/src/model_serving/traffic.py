@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from model_registry.object_store import S3Access, s3_client
 from stage_runtime.exits import WrongSettings
 from stage_runtime.logs import get_logger
 
 from model_serving.metrics import Metrics
-from model_serving.object_store import S3Access, s3_client
 
 
 class Rows(NamedTuple):

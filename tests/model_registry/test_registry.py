@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from model_serving.registry import MlflowHttp, ModelVersion, open_registry
+from model_registry.registry import MlflowHttp, ModelVersion, open_registry
 from stage_runtime.exits import ServiceUnreachable, UnusableInput, WrongSettings
 
 NAME = "pr-anomaly-autoencoder"

@@ -8,10 +8,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 import pytest
-from model_serving.artifacts import local_folder
-from model_serving.model import load_model
-from model_serving.object_store import S3Access
-from model_serving.registry import ModelVersion
+from model_registry.artifacts import local_folder
+from model_registry.object_store import S3Access
+from model_registry.registry import ModelVersion
 from stage_runtime.exits import ServiceUnreachable, UnusableInput, WrongSettings
 
 PROXIED = "/api/2.0/mlflow-artifacts/artifacts"
@@ -65,6 +64,25 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files as MLflow lays a model out; the store says 1 for its version."""
+    folder = tmp_path_factory.mktemp("models") / "1"
+    for name, size in (
+        ("MLmodel", 100),
+        ("artifacts/network.onnx", 30_000),
+        ("code/pr_features/__init__.py", 40),
+    ):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(range(20)) * (size // 20))
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.fixture
 def store(model_folder: Path) -> Iterator[Store]:
     server = Store(model_folder.parent)
     thread = threading.Thread(target=server.serve_forever)
@@ -97,20 +115,20 @@ def test_a_local_store_that_is_gone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "form", ["mlflow-artifacts:/1", "mlflow-artifacts://{host}/1", "{base}" + PROXIED + "/1"]
 )
-def test_a_download_through_the_server(store: Store, tmp_path: Path, form: str) -> None:
+def test_a_download_through_the_server(store: Store, model_folder: Path, tmp_path: Path, form: str) -> None:
     base = address(store)
     found = version(form.format(base=base, host=base.removeprefix("http://")))
     folder = local_folder(found, base, tmp_path, S3Access())
-    load_model("m", "1", folder).open()
+    assert content(folder) == content(model_folder)
     store.folder = tmp_path / "nothing-is-asked-again"
     assert local_folder(found, base, tmp_path, S3Access()) == folder
     assert [entry.name for entry in tmp_path.iterdir()] == [folder.name]
 
 
-def test_a_download_from_s3(store: Store, tmp_path: Path) -> None:
+def test_a_download_from_s3(store: Store, model_folder: Path, tmp_path: Path) -> None:
     access = S3Access(address(store), "key", "secret")
     folder = local_folder(version("s3://bucket/1"), "http://x", tmp_path, access)
-    load_model("m", "1", folder).open()
+    assert content(folder) == content(model_folder)
     assert "secret" not in repr(access)
 
 

@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote, urlsplit
 import requests
 from stage_runtime.exits import ServiceUnreachable, UnusableInput, WrongSettings
 
-from model_serving.object_store import S3Access, s3_client
-from model_serving.registry import MlflowHttp, ModelVersion
+from model_registry.object_store import S3Access, s3_client
+from model_registry.registry import MlflowHttp, ModelVersion
 
 CHUNK_BYTES = 1 << 20
 PROXIED = "/api/2.0/mlflow-artifacts/artifacts"
@@ -147,6 +147,6 @@ def _s3_files(s3: S3Access, bucket: str, root: str) -> Iterator[tuple[str, Itera
 def default_cache() -> Path:
     """A folder of this user for downloaded models."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(
-        tempfile.gettempdir(), f"model-serving-{os.getuid()}"
+        tempfile.gettempdir(), f"pr-anomaly-{os.getuid()}"
     )
     return Path(base) / "models"

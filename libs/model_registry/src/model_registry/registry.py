@@ -1,8 +1,8 @@
 """Alias of a registered model -> its version and where its artifact lies, read from MLflow's registry.
 
 Two ways: MLflow's REST API (`http://`, `https://`) and, for one machine, its SQLite file (`sqlite:///`), read only.
-MLflow's own client is not installed here on purpose: importing mlflow-skinny took 4 to 5 s and 130 MB of each
-process on the machine of the README's performance page, more than all the rest of a start, and it cannot read
+MLflow's own client is not used on purpose: importing mlflow-skinny took 4 to 5 s and 130 MB of each
+process on the machine of the README's performance page, more than all the rest of a service's start, and it cannot read
 SQLite without SQLAlchemy and Alembic. What is used of the REST API are two GET calls that have been stable since
 aliases exist; a test registers a model with the real MLflow and reads it by both ways.
 """

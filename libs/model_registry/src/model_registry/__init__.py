@@ -1,0 +1,1 @@
+"""Alias of a registered model to its version and its files on this machine."""
