@@ -28,15 +28,20 @@ def heading(text: str) -> None:
     CONSOLE.print(f"\n== {text}", style="bold", highlight=False)
 
 
+def learn(run: Run, source: Source) -> None:
+    """Fetch to candidate."""
+    heading("fetch: GitHub -> MongoDB")
+    run.fetch(source)
+    heading("preprocess: MongoDB -> features, by Spark")
+    run.preprocess()
+    heading("train: features -> autoencoder -> MLflow")
+    run.train()
+
+
 def pipeline(workspace: Workspace, source: Source) -> None:
     """Fetch to scores: every stage once, then the candidate serves and everything is scored."""
     with open_run(workspace) as run:
-        heading("fetch: GitHub -> MongoDB")
-        run.fetch(source)
-        heading("preprocess: MongoDB -> features, by Spark")
-        run.preprocess()
-        heading("train: features -> autoencoder -> MLflow")
-        run.train()
+        learn(run, source)
         heading("gate: candidate -> champion")
         verdict = run.gate()
         heading("score: everything, over HTTP")
@@ -64,9 +69,7 @@ def finish(workspace: Workspace, run: Run, verdict: str) -> None:
 def retrain(workspace: Workspace, source: Source) -> None:
     """Fetch what is new, preprocess, train, evaluate; then a running service takes the champion."""
     with open_run(workspace) as run:
-        run.fetch(source)
-        run.preprocess()
-        run.train()
+        learn(run, source)
         CONSOLE.print(f"gate {run.gate()}", highlight=False)
         reload_service(workspace)
 
@@ -74,9 +77,7 @@ def retrain(workspace: Workspace, source: Source) -> None:
 def quality(workspace: Workspace, source: Source) -> None:
     """Fetch to model with its quality report: OUT/quality.json and quality.html."""
     with open_run(workspace) as run:
-        run.fetch(source)
-        run.preprocess()
-        run.train()
+        learn(run, source)
     CONSOLE.print(f"report: {os.path.relpath(workspace.out)}/quality.html", highlight=False)
 
 
