@@ -10,7 +10,9 @@ name=localhost/python-base:bookworm
 cache=${SERVERS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pr-anomaly/servers}
 tar=$cache/python-base-bookworm-r1.tar
 mkdir -p "$cache"
-buildah() { command buildah --storage-driver "${STORAGE_DRIVER:-vfs}" "$@"; }
+ENGINE=buildah
+# shellcheck source=.github/scripts/engine.sh
+. "$(dirname "${BASH_SOURCE[0]}")/engine.sh"
 if [ ! -f "$tar" ]; then
   root=$(mktemp -d) && trap 'rm -rf "$root"' EXIT
   debootstrap --variant=minbase --include=ca-certificates,python3,python3-pip,python3-venv bookworm "$root/os" >&2

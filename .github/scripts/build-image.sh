@@ -7,8 +7,9 @@
 # image's name, default STAGE with - for _, tagged local. Wheels of the libraries that the stage's pyproject.toml names
 # are put into STAGE/wheels/ (ignored by Git), so that nothing outside the folder is read.
 #
-# Engine: docker where its daemon answers, else buildah without one (chroot isolation). Settings: ENGINE=docker|buildah,
-# BASE_IMAGE (another Python base; default: the one in .github/base-image, by digest), TORCH=cpu|cuda (ml_training), PYTHON (python3 >= 3.11).
+# Engine: engine.sh. Settings: BASE_IMAGE (another Python base; default: the one in .github/base-image, by digest), PYTHON
+# (python3 >= 3.11). For ml_training: TORCH=cpu|cuda (default cuda, as locked); with TORCH=cpu also TORCH_INDEX, the index of
+# PyTorch's CPU wheels, and where another one is wanted TORCH_REQUIREMENT.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 stage=${1:?STAGE: data_fetch, spark_preprocess, ml_training, model_serving, drift_detection or perf}
@@ -20,12 +21,8 @@ folder=$root/$stage
 [ -f "$folder/Dockerfile" ] || { echo "build-image: $folder has no Dockerfile" >&2; exit 2; }
 python=${PYTHON:-python3}
 
-engine=${ENGINE:-}
-if [ -z "$engine" ]; then
-  if docker info > /dev/null 2>&1; then engine=docker
-  elif command -v buildah > /dev/null; then engine=buildah
-  else echo "build-image: needs docker with a running daemon, or buildah (apt-get install buildah)" >&2 && exit 2; fi
-fi
+# shellcheck source=.github/scripts/engine.sh
+. "$root/.github/scripts/engine.sh"
 
 rm -rf "$folder/wheels" && mkdir "$folder/wheels"
 "$python" - "$folder/pyproject.toml" << 'LIBRARIES' | while IFS= read -r library; do
@@ -51,10 +48,15 @@ arguments=(
   --label "org.opencontainers.image.title=${stage//_/-}"
   --tag "$reference"
 )
-[ -z "${TORCH:-}" ] || arguments+=(--build-arg "TORCH=$TORCH")
+if [ "${TORCH:-}" = cpu ] && [ -z "${TORCH_INDEX:-}" ]; then
+  echo "build-image: TORCH=cpu needs TORCH_INDEX, the address of an index with PyTorch's CPU wheels" >&2 && exit 2
+fi
+for name in TORCH TORCH_INDEX TORCH_REQUIREMENT; do
+  [ -z "${!name:-}" ] || arguments+=(--build-arg "$name=${!name}")
+done
 echo "build-image: $reference with $engine at $revision"
 if [ "$engine" = docker ]; then
   docker build "${arguments[@]}" "$@" "$folder"
 else
-  buildah --storage-driver "${STORAGE_DRIVER:-vfs}" build --isolation chroot "${arguments[@]}" "$@" "$folder"
+  buildah build --isolation chroot "${arguments[@]}" "$@" "$folder"
 fi

@@ -4,8 +4,8 @@
 #   .github/scripts/system-test-image.sh STAGE IMAGE      the stage in a container of the image, hardened as its pod
 #   .github/scripts/system-test-image.sh STAGE process    the same from the stage's own environment, without an engine
 #
-# ENGINE=docker|buildah, default docker where its daemon answers. buildah runs the image by chroot isolation, which shares
-# the machine's loopback; it has no read-only root, so that part is docker's alone.
+# The service is asked the same questions by tests/system/service_check.py: first as a process, then from its image.
+# Without docker (engine.sh) containers share the machine's loopback and have no read-only root.
 # Stages before it run from their environments (make setup). Everything lies under var/image-test and is made anew.
 set -euo pipefail
 stage=${1:?STAGE: data_fetch, spark_preprocess, ml_training or model_serving} image=${2:?IMAGE or process}
@@ -16,10 +16,12 @@ rm -rf "$out" && mkdir -p "$out/data" "$out/mlflow" "$out/log"
 chmod -R a+rwX "$out"
 fail() { echo "system-test-image: $stage: $*" >&2; exit 1; }
 
-engine=${ENGINE:-}
-[ -n "$engine" ] || if docker info > /dev/null 2>&1; then engine=docker; else engine=buildah; fi
+engine=none
+if [ "$image" != process ]; then
+  # shellcheck source=.github/scripts/engine.sh
+  . .github/scripts/engine.sh
+fi
 container=""
-buildah() { command buildah --storage-driver "${STORAGE_DRIVER:-vfs}" "$@"; }
 started=()
 finish() {
   [ -z "$container" ] || buildah rm "$container" > /dev/null 2>&1 || true
@@ -54,29 +56,29 @@ print(",".join(sorted({json.loads(line)["base"]["repo"]["full_name"] for line in
 settings=(
   "MONGO_URI=mongodb://127.0.0.1:$mongo" "GITHUB_API_URL=http://127.0.0.1:$github" "GITHUB_TOKEN=local-token"
   "GITHUB_REPOS=$repositories" "DATA_ROOT=$out/data" "MLFLOW_TRACKING_URI=sqlite:///$out/mlflow/mlflow.db"
-  "MLFLOW_ARTIFACT_ROOT=$out/mlflow/artifacts" "MAX_EPOCHS=3" "MODEL_ALIAS=candidate" "HOST=127.0.0.1" "PORT=$port"
+  "MLFLOW_ARTIFACT_ROOT=$out/mlflow/artifacts" "MAX_EPOCHS=3" "SCORES_FILE=$out/scores.jsonl"
+  "MODEL_ALIAS=candidate" "HOST=127.0.0.1" "PORT=$port"
 )
 
-run() { # STAGE ARGUMENTS...: the stage under test from the image, any other from its environment
+from_process() { # STAGE ARGUMENTS...
   local name=$1 && shift
-  if [ "$name" = "$stage" ] && [ "$image" != process ]; then
-    local options=() one
-    for one in "${settings[@]}"; do options+=(--env "$one"); done
-    if [ "$engine" = buildah ]; then
-      # The image's own command and user; the machine's processes, so a signal to buildah ends it.
-      exec "$(type -P buildah)" --storage-driver "${STORAGE_DRIVER:-vfs}" run --isolation chroot --user 10001:10001 \
-        --volume "$out:$out" --env HOME=/tmp --env WORK_DIR=/tmp/training "${options[@]}" \
-        "$container" -- python -m "$name" "$@"
-    fi
-    docker run --rm --name "image-test-$$" --network host --read-only --tmpfs /tmp --cap-drop ALL \
-      --security-opt no-new-privileges --volume "$out:$out" --env HOME=/tmp --env WORK_DIR=/tmp/training \
-      "${options[@]}" --entrypoint python "$image" -m "$name" "$@"
-  else
-    env "${settings[@]}" WORK_DIR="$out/work" SPARK_JARS="$root/var/cache/jars/spark_preprocess" \
-      ".venv/$name/bin/python" -m "$name" "$@"
-  fi
+  exec env "${settings[@]}" WORK_DIR="$out/work" MODEL_CACHE_DIR="$out/models" \
+    SPARK_JARS="$root/var/cache/jars/spark_preprocess" ".venv/$name/bin/python" -m "$name" "$@"
 }
-if [ "$image" != process ] && [ "$engine" = buildah ]; then container=$(buildah from "$image"); fi
+from_image() { # STAGE ARGUMENTS...: in both cases its process is replaced, so that a signal reaches the container
+  local name=$1 options=(--volume "$out:$out" --env HOME=/tmp --env WORK_DIR=/tmp/training) one && shift
+  for one in "${settings[@]}" MODEL_CACHE_DIR=/tmp/models; do options+=(--env "$one"); done
+  if [ "$engine" = buildah ]; then
+    exec "$(type -P buildah)" --storage-driver "${STORAGE_DRIVER:-vfs}" run --isolation chroot --cap-drop all \
+      "${options[@]}" "$container" -- python -m "$name" "$@"
+  fi
+  exec docker run --rm --name "image-test-$$" --network host --read-only --tmpfs /tmp --cap-drop ALL \
+    --security-opt no-new-privileges "${options[@]}" --entrypoint python "$image" -m "$name" "$@"
+}
+run() { # the stage under test from the image, any other from its environment
+  if [ "$1" = "$stage" ] && [ "$image" != process ]; then (from_image "$@"); else (from_process "$@"); fi
+}
+if [ "$engine" = buildah ]; then container=$(buildah from "$image"); fi
 registered() {
   .venv/local/bin/python - "$out/mlflow/mlflow.db" << 'SQL'
 import sqlite3, sys
@@ -85,7 +87,7 @@ sys.exit(0 if ("candidate",) in rows else 1)
 SQL
 }
 
-(run data_fetch) > "$out/log/data_fetch.log" || fail "data_fetch ended with $?: $(tail -n 3 "$out/log/data_fetch.log")"
+run data_fetch > "$out/log/data_fetch.log" || fail "data_fetch ended with $?: $(tail -n 3 "$out/log/data_fetch.log")"
 if [ "$stage" = data_fetch ]; then
   count=$(.venv/data_fetch/bin/python -c "
 import pymongo
@@ -93,31 +95,21 @@ print(pymongo.MongoClient('mongodb://127.0.0.1:$mongo')['mlops_db']['pull_reques
   [ "$count" = "$pulls" ] || fail "stored $count pull requests, expected $pulls"
   echo "system-test-image: $stage: $count pull requests stored" && exit
 fi
-(run spark_preprocess) > "$out/log/spark_preprocess.log" || fail "spark_preprocess ended with $?: $(tail -n 3 "$out/log/spark_preprocess.log")"
+run spark_preprocess > "$out/log/spark_preprocess.log" || fail "spark_preprocess ended with $?: $(tail -n 3 "$out/log/spark_preprocess.log")"
 compgen -G "$out/data/preprocess-runs/*/manifest.json" > /dev/null || fail "no manifest in $out/data/preprocess-runs"
 [ "$stage" != spark_preprocess ] || { echo "system-test-image: $stage: a run with its manifest" && exit; }
-(run ml_training train) > "$out/log/ml_training.log" || fail "ml_training ended with $?: $(tail -n 3 "$out/log/ml_training.log")"
+run ml_training train > "$out/log/ml_training.log" || fail "ml_training ended with $?: $(tail -n 3 "$out/log/ml_training.log")"
 registered || fail "the registry has no model with the alias candidate"
 [ "$stage" != ml_training ] || { echo "system-test-image: $stage: a registered candidate" && exit; }
-(run model_serving) > "$out/log/model_serving.log" 2>&1 &
-started+=($!)
-until_true 120 bash -c "printf 'GET /ready HTTP/1.0\r\n\r\n' > /dev/tcp/127.0.0.1/$port"
-answer=$(.venv/local/bin/python - "$out/corpus.jsonl.gz" "http://127.0.0.1:$port" << 'ASK'
-import gzip, itertools, json, sys, time, urllib.error, urllib.request
-with gzip.open(sys.argv[1], "rt") as lines:
-    pulls = [json.loads(line) for line in itertools.islice(lines, 20)]
-for _ in range(120):
-    try:
-        urllib.request.urlopen(sys.argv[2] + "/ready", timeout=5)
-        break
-    except (urllib.error.URLError, OSError):
-        time.sleep(1)
-request = urllib.request.Request(
-    sys.argv[2] + "/predict", json.dumps(pulls).encode(), {"Content-Type": "application/json"})
-scores = json.load(urllib.request.urlopen(request, timeout=60))["scores"]
-assert [s["number"] for s in scores] == [p["number"] for p in pulls]
-assert all(s["is_anomaly"] == (s["reconstruction_error"] > s["threshold"]) for s in scores)
-print(len(scores))
-ASK
-) || fail "no scores; $(tail -n 5 "$out/log/model_serving.log")"
-echo "system-test-image: $stage: $answer pull requests scored"
+
+ask() { # HOW: the service started so answers as every service must
+  local log=$out/log/model_serving-$1.log service
+  ("from_$1" model_serving) > "$log" 2>&1 &
+  service=$! && started+=("$service")
+  .venv/local/bin/python tests/system/service_check.py "http://127.0.0.1:$port" "$out/corpus.jsonl.gz" \
+    "$out/scores.jsonl" > "$out/log/$1.said" || fail "as $1: $(tail -n 5 "$log")"
+  kill "$service" && { wait "$service" || fail "as $1: SIGTERM ended it with $?"; }
+  echo "system-test-image: $stage as $1: $(< "$out/log/$1.said")"
+}
+ask process
+if [ "$image" != process ]; then ask image; fi

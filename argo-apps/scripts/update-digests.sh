@@ -15,7 +15,7 @@ if [ -n "$(git status --porcelain)" ]; then
   exit 2
 fi
 top=$(git rev-parse --show-toplevel) && cd "$top"
-for _ in 1 2 3 4 5; do
+for _ in 1 2 3 4 5 6 7 8 9 10; do
   git fetch --quiet "$remote" "$branch"
   git checkout --quiet --detach FETCH_HEAD
   "$python" argo-apps/scripts/release.py set "$@"
@@ -31,7 +31,7 @@ for _ in 1 2 3 4 5; do
     echo "update-digests: $branch is at $(git rev-parse --short HEAD)"
     exit
   fi
-  sleep 2
+  sleep $((1 + RANDOM % 5)) # the others wait too
 done
-echo "update-digests: five pushes to $branch were refused" >&2
+echo "update-digests: ten pushes to $branch were refused" >&2
 exit 1
