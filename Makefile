@@ -192,6 +192,7 @@ lint-delivery: .venv/delivery/.ready ## workflows and manifests against their sc
 
 docs: setup ## write the tables of features and settings in the README files anew
 	.venv/model_serving/bin/python -m pr_features.catalogue libs/pr_features/README.md
+	@for stage in $(filter-out local,$(TESTED)); do .venv/$$stage/bin/python -m stage_runtime.readme $$stage/README.md; done
 
 .PHONY: images
 images: ## build every image by docker or buildah [BASE_IMAGE=...]

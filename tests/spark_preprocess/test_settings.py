@@ -8,8 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from spark_preprocess.session import properties
 from spark_preprocess.settings import Settings
-from stage_runtime.readme import with_table
-from stage_runtime.settings import settings_table
+from stage_runtime import readme
 
 ON_KUBERNETES = {
     "spark_master": "k8s://https://10.0.0.1:6443",
@@ -20,8 +19,7 @@ ON_KUBERNETES = {
 
 
 def test_the_readme_shows_every_setting(repository: Path) -> None:
-    readme = (repository / "spark_preprocess" / "README.md").read_text(encoding="utf-8")
-    assert with_table(readme, settings_table(Settings)) == readme
+    assert readme.main([str(repository / "spark_preprocess" / "README.md"), "--check"]) == 0
 
 
 def test_root() -> None:

@@ -172,10 +172,13 @@ def _apply(made: StageSettings) -> None:
     adjust_logs(made.log_level, made.log_format)
 
 
-def settings_table(settings_class: type[StageSettings]) -> str:
-    """The settings as a Markdown table for the stage's README; a test compares the two."""
+def settings_table(settings_class: type[StageSettings], beyond: type[StageSettings] | None = None) -> str:
+    """The settings as a Markdown table for the stage's README, less those that ``beyond`` has as well."""
+    known = set(beyond.model_fields) if beyond else set()
     lines = ["| variable | flag | default | meaning |", "| --- | --- | --- | --- |"]
     for setting in settings_of(settings_class):
+        if setting.field in known:
+            continue
         meaning = setting.description or "-"
         if setting.vault_key is not None:
             meaning += f" (Vault key or file `{setting.vault_key}`)"
