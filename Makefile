@@ -73,9 +73,10 @@ var/cache/jars/.ready: .venv/spark_preprocess/.ready .venv/local/.ready \
 	touch $@
 
 .PHONY: lock
-lock: .venv/tools/.ready ## resolve all lock files anew
-	@for stage in $(STAGES) perf local; do (cd $$stage && ../$(UV) pip compile pyproject.toml $(LOCK_FLAGS) -o requirements.lock); done
-	@for name in requirements requirements-tools requirements-lint; do (cd tests && ../$(UV) pip compile $$name.in $(LOCK_FLAGS) -o $$name.lock); done
+lock: .venv/tools/.ready ## bring the lock files in line with the pyprojects [ARGS=--upgrade for newer versions]
+	@for stage in $(STAGES) perf local; do (cd $$stage && ../$(UV) pip compile pyproject.toml $(LOCK_FLAGS) $(ARGS) -o requirements.lock); done
+	@cd ml_training && ../$(UV) pip compile pyproject.toml --extra evaluation -c requirements.lock --fork-strategy fewest $(LOCK_FLAGS) -o requirements-evaluation.lock
+	@for name in requirements requirements-tools requirements-lint; do (cd tests && ../$(UV) pip compile $$name.in $(LOCK_FLAGS) $(ARGS) -o $$name.lock); done
 
 # Hashes and no registry host: the same file works behind any mirror. Universal: any Python from 3.11 on.
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
