@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 from ml_training.reference import DRIFT_BINS, SAMPLE_ROWS, TrainingSample, make_reference
+from ml_training.unseen_errors import UnseenErrors
 from pr_features.registry import FEATURES
 
 
@@ -14,7 +15,8 @@ def test_reference_over_a_sample() -> None:
     sample[:300, 2] = np.nan
     sample[:, 3] = np.nan
     errors = rng.lognormal(size=5000)
-    made = make_reference(sample, errors)
+    unseen = UnseenErrors(errors[:2000] * 2, "cross-fitted")
+    made = make_reference(sample, errors, unseen)
     json.dumps(made, allow_nan=False)
     quantiles = made["error_quantiles"]
     assert quantiles == sorted(quantiles) and len(quantiles) == 1001
@@ -22,21 +24,27 @@ def test_reference_over_a_sample() -> None:
     assert made["usual"][FEATURES[0].name] == float(np.median(sample[:, 0].astype(np.float64)))
     assert FEATURES[3].name not in made["usual"]
     first, constant, missing, absent = made["drift"]["features"][:4]
-    assert len(first["counts"]) == DRIFT_BINS and sum(first["counts"]) == 1000
-    assert max(first["counts"]) <= 102 and min(first["counts"]) >= 98
-    assert constant["edges"] == [] and constant["counts"] == [1000]
+    assert len(first["counts"]) == DRIFT_BINS + 2 and sum(first["counts"]) == 1000
+    between = first["counts"][1:-1]
+    assert max(between) <= 102 and min(between) >= 98
+    assert first["counts"][0] == first["counts"][-1] == 0  # below and above everything seen
+    below, zero = constant["edges"]
+    assert below < zero == 0.0 and constant["counts"] == [0, 1000, 0]
     assert missing["missing"] == 300 and sum(missing["counts"]) == 700
     assert absent["missing"] == 1000
-    assert sum(made["drift"]["score"]["counts"]) == 5000
+    score = made["drift"]["score"]
+    assert (score["rows"], score["how"], sum(score["counts"])) == (2000, "cross-fitted", 2000)
+    assert score["quantiles"][500] == np.median(unseen.errors)
     assert sum(made["error_histogram"]["counts"]) == 5000
 
 
 def test_two_values_are_two_bins() -> None:
     sample = np.zeros((100, len(FEATURES)), dtype=np.float32)
     sample[:30, 0] = 1.0
-    made = make_reference(sample, np.linspace(0.1, 1, 100))
-    assert made["drift"]["features"][0]["edges"] == [0.0]
-    assert made["drift"]["features"][0]["counts"] == [70, 30]
+    errors = np.linspace(0.1, 1, 100)
+    made = make_reference(sample, errors, UnseenErrors(errors, "training rows"))
+    assert made["drift"]["features"][0]["edges"][1:] == [0.0, 1.0]
+    assert made["drift"]["features"][0]["counts"] == [0, 70, 30, 0]
 
 
 def test_the_sample_is_bounded() -> None:

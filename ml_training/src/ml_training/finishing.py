@@ -19,6 +19,7 @@ from ml_training.reference import make_reference
 from ml_training.runs import Run
 from ml_training.scoring_pass import PassResult, score_table
 from ml_training.threshold import Rule, Threshold, fit_threshold
+from ml_training.unseen_errors import unseen_errors
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def finish(
     folder = work / "model"
     folder.mkdir()
     rows = score_table(fitted.network, context.table, work / "scores.parquet")
+    unseen = unseen_errors(context, fitted, rows.train_errors)
     threshold = fit_threshold(rows.train_errors, rows.later_errors, rule)
     network = fitted.network.cpu()
     export_onnx(network, folder / "network.onnx")
@@ -58,7 +60,7 @@ def finish(
     pack_history(run, folder / "history.npz")
     stored = threshold.to_json(run.run_id)
     write_json(folder / "threshold.json", stored)
-    reference = make_reference(rows.sample, rows.train_errors)
+    reference = make_reference(rows.sample, rows.train_errors, unseen)
     write_json(folder / "reference.json", reference)
 
     def run_torch(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

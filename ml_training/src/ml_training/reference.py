@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from pr_features.registry import FEATURES
 
+from ml_training.unseen_errors import UnseenErrors
+
 # Rows of split train that usual values and bins are taken from. The table is in hash order, so the first
 # rows are a fair sample, and with more of them neither would change in its second digit.
 SAMPLE_ROWS = 50_000
@@ -36,10 +38,11 @@ class TrainingSample:
         return np.concatenate(self._parts)
 
 
-def make_reference(sample: np.ndarray, train_errors: np.ndarray) -> dict[str, Any]:
+def make_reference(sample: np.ndarray, train_errors: np.ndarray, unseen: UnseenErrors) -> dict[str, Any]:
     """Content of ``reference.json``.
 
-    sample: [n, features] rows of split train; train_errors: [m] errors of all of them.
+    sample: [n, features] rows of split train; train_errors: [m] errors of all of them; unseen: errors that
+    served scores are compared with.
     """
     usual: dict[str, float] = {}
     features: list[dict[str, Any]] = []
@@ -65,21 +68,30 @@ def make_reference(sample: np.ndarray, train_errors: np.ndarray) -> dict[str, An
         "error_quantiles": np.quantile(errors, ranks).tolist(),
         "error_histogram": _histogram(errors),
         "usual": usual,
-        "drift": {"score": _bins(errors), "features": features},
+        "drift": {"score": _score(unseen, ranks), "features": features},
     }
 
 
-def _bins(values: np.ndarray) -> dict[str, Any]:
-    """Inner edges at the deciles and counts of the bins between: bin i holds edges[i-1] < x <= edges[i].
+def _score(unseen: UnseenErrors, ranks: np.ndarray) -> dict[str, Any]:
+    """Bins and quantiles (at ``ranks``) of the errors of unseen rows, and where they come from."""
+    errors = unseen.errors.astype(np.float64)
+    quantiles = np.quantile(errors, ranks).tolist()
+    return {**_bins(errors), "quantiles": quantiles, "rows": len(errors), "how": unseen.how}
 
-    A value that fills several deciles is one edge, so there may be fewer than DRIFT_BINS bins.
+
+def _bins(values: np.ndarray) -> dict[str, Any]:
+    """Inner edges and counts of the bins between: bin i holds edges[i-1] < x <= edges[i].
+
+    Edges lie at the deciles, and at both ends of what was seen: the first and the last bin are empty, for
+    values such as training never saw. A value that fills several deciles is one edge, so there may be
+    fewer than DRIFT_BINS bins between.
     """
     if not len(values):
         return {"edges": [], "counts": [0]}
     inner = np.quantile(values, np.linspace(0.0, 1.0, DRIFT_BINS + 1)[1:-1], method="lower")
-    edges = np.unique(inner)
-    # The last edge must not be the maximum, or the last bin is empty by construction.
-    edges = edges[edges < values.max()]
+    # Served values are float32: just below the smallest one, in that.
+    below = np.float64(np.nextafter(np.float32(values.min()), np.float32(-np.inf)))
+    edges = np.unique(np.concatenate([[below], inner, [values.max()]]))
     counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
