@@ -19,7 +19,7 @@ from pr_features.history import History
 from pr_features.norms import NO_NORMS
 from pr_features.profile import CorpusProfile
 from pr_features.registry import FEATURES, NAMES
-from pr_features.rows import row
+from pr_features.rows import row, rows
 
 Pull = Callable[..., dict[str, Any]]
 
@@ -64,6 +64,21 @@ def test_every_value_is_in_its_range_and_missing_only_where_it_may_be(
         name: None if math.isnan(found) else found for name, found in zip(NAMES, values.tolist(), strict=True)
     }
     jsonschema.validate(described, catalogue.json_schema())
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(documents, histories), min_size=1, max_size=5))
+def test_rows_made_together_are_those_made_alone(raw: list[tuple[dict[str, Any], History]]) -> None:
+    pairs = [(check(document), history) for document, history in raw]
+    together = rows(pairs, PROFILE)
+    alone = [row(document, history, PROFILE) for document, history in pairs]
+    assert together.values.tobytes() == b"".join([one.values.tobytes() for one in alone])
+    entries = [
+        (place, index, weight)
+        for place, one in enumerate(alone)
+        for index, weight in zip(one.text_indices, one.text_values, strict=True)
+    ]
+    assert list(zip(together.text_rows, together.text_indices, together.text_values, strict=True)) == entries
 
 
 def test_names_are_unique_and_the_readme_shows_the_table(repository: Path) -> None:

@@ -4,6 +4,8 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pr_features import text
 from pr_features.facts import terms
 from pr_features.history import History
@@ -33,6 +35,19 @@ def test_words_of_any_script() -> None:
         "исправить",
         "修复",
     ]
+
+
+PIECES = ["fooBar", "XMLHttp", " ", "\n", "\x1c", "_", "#12", "A", "z", "Zz", "a" * 25, "B" * 24, "b" * 60]
+
+
+@given(st.one_of(st.text(st.characters(max_codepoint=127)), st.lists(st.sampled_from(PIECES)).map("".join)))
+def test_tables_and_patterns_say_the_same_of_ascii(said: str) -> None:
+    assert text.words(said) == text.words_of_any_script(said)
+    # One more character takes the way of texts beyond ASCII and changes nothing else.
+    assert text.letters_and_capitals(said) == text.letters_and_capitals(said + "\u2026")
+    assert text.symbols(said) + 1 == text.symbols(said + "\u2026")
+    assert text.alphanumeric(said) == text.alphanumeric(said + "\u2026")
+    assert text.links(said) == text.links(said + "\u2026")
 
 
 @pytest.mark.parametrize(

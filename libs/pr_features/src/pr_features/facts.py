@@ -14,7 +14,6 @@ Document = Mapping[str, Any]
 DEFAULT_BRANCHES = frozenset(
     "main master develop dev development trunk default gh-pages staging production release stable next".split()
 )
-_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 _PATCH_BRANCH = re.compile(r"(?:^|[-/])patch-?\d+$", re.IGNORECASE)
 _VERSION_BRANCH = re.compile(r"(?:v|release[-/]?v?|r)?\d+(?:\.(?:\d+|x))+$", re.IGNORECASE)
 # What GitHub's web editor proposes as a title when nobody writes one.
@@ -43,6 +42,7 @@ class Facts:
         self.base: str = document.get("base_ref") or ""
         self.title_words = text.words(self.title)
         self.body_words = text.words(self.own)
+        self.all_words = self.title_words + self.body_words
         self.links = text.links(self.own)
         files = document.get("files")
         # None where files were not fetched, and for a pull request that changes none.
@@ -57,7 +57,7 @@ class Facts:
 
     def flags(self) -> tuple[bool, ...]:
         """The flags in the order of FLAGS."""
-        return tuple([flag.value(self) for flag in FLAGS])
+        return tuple([value(self) for value in _FLAG_VALUES])
 
 
 class Flag(NamedTuple):
@@ -74,32 +74,40 @@ class Flag(NamedTuple):
 def terms(document: Document) -> list[str]:
     """What is counted for document frequencies: words of title and own body, endings of changed files."""
     facts = Facts(document, 0, 0, 0)
-    return facts.title_words + facts.body_words + facts.file_terms
+    return facts.all_words + facts.file_terms
 
 
 def is_default_branch(head: str, base: str) -> bool:
     """Whether somebody worked on a branch that is no topic: a default branch, the base, a version."""
     head = head.lower()
     return bool(head) and (
-        head in DEFAULT_BRANCHES or head == base.lower() or _VERSION_BRANCH.match(head) is not None
+        head in DEFAULT_BRANCHES
+        or head == base.lower()
+        # A pattern costs more than a look for the character that it needs.
+        or ("." in head and _VERSION_BRANCH.match(head) is not None)
     )
+
+
+def is_patch_branch(head: str) -> bool:
+    """Whether GitHub's web editor named the branch."""
+    return "patch" in head.lower() and _PATCH_BRANCH.search(head) is not None
 
 
 def is_branch_title(title: str, head: str) -> bool:
     """Whether the title is the branch's name, as GitHub fills it in for several commits."""
-    said, name = _letters(title), _letters(head)
-    return bool(said) and name.endswith(said) and (said == name or said == _letters(head.rpartition("/")[2]))
-
-
-def _letters(value: str) -> str:
-    return _NOT_ALPHANUMERIC.sub("", value.lower())
+    said, name = text.alphanumeric(title), text.alphanumeric(head)
+    return (
+        bool(said)
+        and name.endswith(said)
+        and (said == name or said == text.alphanumeric(head.rpartition("/")[2]))
+    )
 
 
 FLAGS: tuple[Flag, ...] = (
     Flag("newcomer", 0.4, lambda f: f.opened == 0),
     Flag("unmerged_author", 0.5, lambda f: f.merged == 0),
     Flag("default_branch", 0.15, lambda f: is_default_branch(f.head, f.base)),
-    Flag("patch_branch", 0.08, lambda f: _PATCH_BRANCH.search(f.head) is not None),
+    Flag("patch_branch", 0.08, lambda f: is_patch_branch(f.head)),
     Flag("fork", 0.7, lambda f: f.document.get("is_cross_repository") is not False),
     Flag("odd_base", 0.1, lambda f: bool(f.base) and f.base.lower() not in DEFAULT_BRANCHES),
     Flag("web_title", 0.06, lambda f: _WEB_TITLE.match(f.title) is not None),
@@ -108,3 +116,4 @@ FLAGS: tuple[Flag, ...] = (
     Flag("links", 0.25, lambda f: f.links > 0),
     Flag("no_reference", 0.6, lambda f: not text.references(f.title + " " + f.own)),
 )
+_FLAG_VALUES = tuple([flag.value for flag in FLAGS])

@@ -15,17 +15,20 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .norms import NO_NORMS
+from .norms import NO_NORMS, Norms
 
 Document = Mapping[str, Any]
 
 MONTHS_PER_YEAR = 12
 DAY_SECONDS = 86_400
+# Repositories and months whose norms stand ready; a service sees the same few again and again.
+NORMS_READY = 4_096
 
 
 class History(NamedTuple):
@@ -52,7 +55,8 @@ def author_key(document: Document) -> str | None:
 
 def month_of(moment: datetime) -> int:
     """Months since year 0 in UTC: 2026-11 is 24,322."""
-    moment = moment.astimezone(UTC)
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
     return moment.year * MONTHS_PER_YEAR + moment.month - 1
 
 
@@ -122,7 +126,7 @@ class HistoryState:
 
     def save(self, path: str | Path) -> None:
         """Write the arrays as one .npz file without any pickle."""
-        np.savez_compressed(path, **self.__dict__)
+        np.savez_compressed(path, **{name: getattr(self, name) for name in self.__dataclass_fields__})
 
     @classmethod
     def load(cls, path: str | Path) -> HistoryState:
@@ -139,31 +143,59 @@ class HistoryState:
         repo = document["repo_name"]
         norms = self._norms(repo, month_of(created_at))
         author = author_key(document)
-        index = None if author is None else _find(self.author_keys, key_hash(repo, author))
+        times = self._times
+        index = None if author is None else _find(times.author_keys, key_hash(repo, author))
         if index is None:
             return History(norms=norms)
         second = epoch_second(created_at)
-        first, end = int(self.opened_bounds[index]), int(self.opened_bounds[index + 1])
-        opened = bisect_left(self.opened, second, first, end)
-        day_ago = bisect_left(self.opened, second - DAY_SECONDS, first, opened)
-        first_merged, end_merged = int(self.merged_bounds[index]), int(self.merged_bounds[index + 1])
-        merged = bisect_left(self.merged, second, first_merged, end_merged) - first_merged
+        first, end = times.opened_bounds[index], times.opened_bounds[index + 1]
+        opened = bisect_left(times.opened, second, first, end)
+        day_ago = bisect_left(times.opened, second - DAY_SECONDS, first, opened)
+        first_merged, end_merged = times.merged_bounds[index], times.merged_bounds[index + 1]
+        merged = bisect_left(times.merged, second, first_merged, end_merged) - first_merged
         return History(opened - first, merged, opened - day_ago, norms)
 
-    def _norms(self, repo: str, month: int) -> Sequence[float]:
-        index = _find(self.repo_keys, key_hash(repo))
+    def _norms(self, repo: str, month: int) -> Norms:
+        ready = self._ready
+        norms = ready.get((repo, month))
+        if norms is None:
+            if len(ready) >= NORMS_READY:
+                ready.clear()
+            norms = ready[repo, month] = self._norms_of_month(repo, month)
+        return norms
+
+    def _norms_of_month(self, repo: str, month: int) -> Norms:
+        index = _find(self._times.repo_keys, key_hash(repo))
         if index is None:
             return NO_NORMS
         first, end = self.month_bounds[index], self.month_bounds[index + 1]
         position = bisect_right(self.months, month, first, end)
         if position == first:
             return NO_NORMS
-        norms: list[float] = self.norms[position - 1].tolist()
-        return norms
+        return Norms(self.norms[position - 1].tolist())
+
+    @cached_property
+    def _ready(self) -> dict[tuple[str, int], Norms]:
+        return {}
+
+    @cached_property
+    def _times(self) -> _Times:
+        return _Times(*[memoryview(getattr(self, name)) for name in _Times._fields])
 
 
-def _find(keys: np.ndarray, key: int) -> int | None:
-    index = int(keys.searchsorted(key))
+class _Times(NamedTuple):
+    """The arrays that are searched, as plain integers: bisecting numpy's own makes a scalar at each step."""
+
+    author_keys: memoryview
+    opened_bounds: memoryview
+    opened: memoryview
+    merged_bounds: memoryview
+    merged: memoryview
+    repo_keys: memoryview
+
+
+def _find(keys: memoryview, key: int) -> int | None:
+    index = bisect_left(keys, key)
     return index if index < len(keys) and keys[index] == key else None
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from .facts import FLAGS, Facts
 
 BINS_PER_UNIT = 12
+# Quartiles closer than this (a factor of 1.6) are an artefact of a few equal values.
+LEAST_SPREAD = 0.5
 # A repository counts as much as the prior once it has this many pull requests.
 PRIOR_WEIGHT = 8.0
 NORM_WIDTH = (
@@ -36,7 +39,6 @@ SIZES: tuple[Size, ...] = (
     Size("commits_count", 0.9, 0.7),
 )
 QUANTITIES: tuple[str, ...] = (*(flag.name for flag in FLAGS), *(size.name for size in SIZES))
-NO_NORMS: tuple[float, ...] = (0.0, 0.0, 0.0) * len(QUANTITIES)
 _PRIOR = {flag.name: (flag.prior, 0.0) for flag in FLAGS} | {s.name: (s.median, s.spread) for s in SIZES}
 _POSITION = {name: index * NORM_WIDTH for index, name in enumerate(QUANTITIES)}
 
@@ -72,17 +74,43 @@ def norms_from_histograms(histograms: Sequence[Mapping[int, int]]) -> tuple[floa
     return tuple(flat)
 
 
+class Norms(tuple[float, ...]):
+    """Flat norms with what follows from them, worked out once for all pull requests that share them."""
+
+    @cached_property
+    def by_name(self) -> dict[str, Norm]:
+        """The norm of each of QUANTITIES, drawn towards the prior, the more so the fewer pull requests it has."""
+        return {name: self._drawn(name) for name in QUANTITIES}
+
+    @cached_property
+    def surprises(self) -> tuple[float, ...]:
+        """How unusual each of FLAGS is when true: sqrt(-2 ln p), whose square is twice the information."""
+        return tuple([math.sqrt(max(0.0, -2.0 * math.log(self.by_name[flag.name].centre))) for flag in FLAGS])
+
+    @cached_property
+    def sizes(self) -> dict[str, tuple[float, float]]:
+        """(median, distance of the quartiles or LEAST_SPREAD) of ln(1 + n) for each of SIZES."""
+        found = {size.name: self.by_name[size.name] for size in SIZES}
+        return {name: (norm.centre, max(norm.spread, LEAST_SPREAD)) for name, norm in found.items()}
+
+    def _drawn(self, name: str) -> Norm:
+        position = _POSITION[name]
+        count = self[position]
+        centre, spread = _PRIOR[name]
+        weight = count / (count + PRIOR_WEIGHT)
+        return Norm(
+            count,
+            weight * self[position + 1] + (1.0 - weight) * centre,
+            weight * self[position + 2] + (1.0 - weight) * spread,
+        )
+
+
+NO_NORMS = Norms((0.0, 0.0, 0.0) * len(QUANTITIES))
+
+
 def norm_of(norms: Sequence[float], name: str) -> Norm:
-    """The repository's norm drawn towards the prior, the more so the fewer pull requests it has."""
-    position = _POSITION[name]
-    count = norms[position]
-    centre, spread = _PRIOR[name]
-    weight = count / (count + PRIOR_WEIGHT)
-    return Norm(
-        count,
-        weight * norms[position + 1] + (1.0 - weight) * centre,
-        weight * norms[position + 2] + (1.0 - weight) * spread,
-    )
+    """The repository's norm of one of QUANTITIES (see Norms.by_name)."""
+    return (norms if isinstance(norms, Norms) else Norms(norms)).by_name[name]
 
 
 def _quartiles(histogram: Mapping[int, int], count: int) -> tuple[float, float, float]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import repeat
 
 from . import text
 from .accounts import account_years
 from .facts import FLAGS, Facts
-from .norms import norm_of
+from .norms import Norms
 from .profile import CorpusProfile
 
 NAN = math.nan
-# Quartiles closer than this (a factor of 1.6) are an artefact of a few equal values.
-LEAST_SPREAD = 0.5
 # A newcomer's merge share starts from what is usual for three pull requests.
 USUAL_MERGE_SHARE = 0.6
 USUAL_MERGE_WEIGHT = 3.0
-_FLAG = {flag.name: index for index, flag in enumerate(FLAGS)}
+FLAG_INDEX = {flag.name: index for index, flag in enumerate(FLAGS)}
+# Words of a branch name shorter than this say nothing.
+LEAST_BRANCH_WORD = 3
 
 
 class Observation:
@@ -25,29 +26,25 @@ class Observation:
 
     def __init__(self, facts: Facts, norms: Sequence[float], profile: CorpusProfile) -> None:
         self.facts = facts
-        self.norms = norms
+        self.norms = norms if isinstance(norms, Norms) else Norms(norms)
         self.profile = profile
-        self.flags = facts.flags()
+        # How unusual each flag is here (see Norms.surprises); 0 for a false one: not doing something odd
+        # is never odd.
+        self.surprises = [
+            surprise if true else 0.0
+            for true, surprise in zip(facts.flags(), self.norms.surprises, strict=True)
+        ]
         # (mean information a word, information of all different words)
         self.title_information = information(facts.title_words, profile)
         self.body_information = information(facts.body_words, profile)
-
-    def surprise(self, name: str) -> float:
-        """How unusual a true flag is in this repository: sqrt(-2 ln p), whose square is twice the information.
-
-        0 for a false one: not doing something odd is never odd.
-        """
-        if not self.flags[_FLAG[name]]:
-            return 0.0
-        return math.sqrt(max(0.0, -2.0 * math.log(norm_of(self.norms, name).centre)))
 
     def against_norm(self, name: str) -> float:
         """How many distances of the repository's quartiles a size lies above its median, in ln(1 + n)."""
         value = self.facts.document.get(name)
         if value is None:
             return NAN
-        norm = norm_of(self.norms, name)
-        return (math.log1p(value) - norm.centre) / max(norm.spread, LEAST_SPREAD)
+        median, spread = self.norms.sizes[name]
+        return (math.log1p(value) - median) / spread
 
     def failed_share(self) -> float:
         """The author's share of earlier pull requests that were not merged by then, drawn to the usual one."""
@@ -83,12 +80,16 @@ class Observation:
         Four letters, three of a short word, count as the same: fix-parser and "Fixes parsing".
         """
         facts = self.facts
-        words = [word for word in text.words(facts.head) if len(word) > 2]
+        words = [word for word in text.words(facts.head) if len(word) >= LEAST_BRANCH_WORD]
         if not words:
             return 1.0
         # Words hold letters only, so a blank before it is the beginning of one.
-        said = " " + " ".join(facts.title_words + facts.body_words)
-        return sum([" " + word[:4] not in said for word in words]) / len(words)
+        title = " " + " ".join(facts.title_words)
+        others = [begin for word in words if (begin := " " + word[:4]) not in title]
+        if not others:
+            return 0.0
+        body = " " + " ".join(facts.body_words)
+        return sum([begin not in body for begin in others]) / len(words)
 
     def stranger_sensitive(self) -> float:
         """Sensitive files changed by an author of whom nothing was ever merged here; else 0."""
@@ -104,11 +105,11 @@ class Observation:
 
     def foreign_share(self) -> float:
         """Letters behind U+024F, outside the Latin script, among the letters of title and description."""
-        said = self.facts.title + self.facts.own
-        if said.isascii():
+        title, own = self.facts.title, self.facts.own
+        if title.isascii() and own.isascii():
             return 0.0
         letters = foreign = 0
-        for character in said:
+        for character in title + own:
             if character.isalpha():
                 letters += 1
                 foreign += character > "\u024f"
@@ -119,18 +120,17 @@ def information(words: Sequence[str], profile: CorpusProfile) -> tuple[float, fl
     """(mean nats a word, nats of all different words); (NaN, 0) for no words."""
     if not words:
         return NAN, 0.0
-    known, unknown = profile.information, profile.information_of_unknown
-    nats = {word: known.get(word, unknown) for word in words}
+    nats = list(map(profile.information.get, words, repeat(profile.information_of_unknown)))
     # A dict keeps the order of the words; a set's order, and with it the rounding, changes by process.
-    return sum([nats[word] for word in words]) / len(words), sum(nats.values())
+    return sum(nats) / len(words), sum(dict(zip(words, nats, strict=True)).values())
 
 
 def upper_share(title: str) -> float:
     """Capitals among the letters of the title; 1 for no letters, which is as loud."""
-    letters = sum(map(str.isalpha, title))
-    return sum(map(str.isupper, title)) / letters if letters else 1.0
+    letters, capitals = text.letters_and_capitals(title)
+    return capitals / letters if letters else 1.0
 
 
 def nonword_share(title: str) -> float:
     """Characters of the title that are neither letter, digit nor space."""
-    return sum(not (c.isalnum() or c.isspace()) for c in title) / len(title) if title else 0.0
+    return text.symbols(title) / len(title) if title else 0.0

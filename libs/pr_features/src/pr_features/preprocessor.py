@@ -18,7 +18,7 @@ import numpy as np
 
 from .profile import CorpusProfile
 from .registry import FEATURES, MISSING_BLOCK, NAMES, TEXT_BLOCK
-from .rows import Row
+from .rows import Row, Rows
 
 VERSION = 1
 # On its harmless side a feature counts this much: many earlier merges are unusual, and no reason to look.
@@ -31,7 +31,9 @@ LEAST_STD = 0.01
 LEAST_STD_OF_SURPRISE = 0.3
 LEAST_STD_OF_MISSING = 0.1
 
-_HIGH = np.array([feature.sides == "high" for feature in FEATURES])
+_HARMLESS = np.array(
+    [HARMLESS_SIDE if feature.sides == "high" else 1.0 for feature in FEATURES], dtype=np.float32
+)
 _LEAST_STD = np.array(
     [LEAST_STD_OF_SURPRISE if feature.sides == "surprise" else LEAST_STD for feature in FEATURES],
     dtype=np.float32,
@@ -87,17 +89,26 @@ class Preprocessor:
         """SHA-256 of the canonical JSON of names and fitted state."""
         return hashlib.sha256(_canonical(self._content()).encode()).hexdigest()
 
-    def rows_matrix(self, rows: Sequence[Row], values: np.ndarray | None = None) -> np.ndarray:
-        """Rows to network input [n, len(columns)] float32; values: their values [n, len(FEATURES)], if at hand."""
-        if values is None:
-            values = np.array([row.values for row in rows])
-        if not any([row.text_indices for row in rows]):
-            return self.matrix(values, _NO_INTEGERS, _NO_INTEGERS, _NO_FLOATS)
+    def rows_matrix(self, rows: Sequence[Row]) -> np.ndarray:
+        """Rows to network input [n, len(columns)] float32."""
+        return self.batch_matrix(
+            Rows(
+                np.array([row.values for row in rows]),
+                [index for index, row in enumerate(rows) for _ in row.text_indices],
+                [index for row in rows for index in row.text_indices],
+                [value for row in rows for value in row.text_values],
+            )
+        )
+
+    def batch_matrix(self, rows: Rows) -> np.ndarray:
+        """The same for rows that were made together."""
+        if not rows.text_rows:
+            return self.matrix(rows.values, _NO_INTEGERS, _NO_INTEGERS, _NO_FLOATS)
         return self.matrix(
-            values,
-            np.array([index for index, row in enumerate(rows) for _ in row.text_indices], dtype=np.int64),
-            np.array([index for row in rows for index in row.text_indices], dtype=np.int64),
-            np.array([value for row in rows for value in row.text_values], dtype=np.float32),
+            rows.values,
+            np.array(rows.text_rows, dtype=np.int64),
+            np.array(rows.text_indices, dtype=np.int64),
+            np.array(rows.text_values, dtype=np.float32),
         )
 
     def matrix(
@@ -115,13 +126,14 @@ class Preprocessor:
         missing = np.isnan(values)
         scaled = matrix[:, :d]
         np.subtract(values, self._mean, out=scaled)
-        scaled /= self._scale
+        np.divide(scaled, self._scale, out=scaled)
+        # Of a negative number the smaller part is the larger number.
+        np.maximum(scaled, scaled * _HARMLESS, out=scaled)
         # Never seen in training: nothing is known of what is usual, so it says nothing.
         scaled[missing if self._all_seen else missing | self._never_seen] = 0.0
-        np.multiply(scaled, np.float32(HARMLESS_SIDE), out=scaled, where=_HIGH & (scaled < 0))
         indicators = matrix[:, d:first_text]
-        np.subtract(missing[:, INDICATED], self._missing_mean, out=indicators)
-        indicators /= self._missing_scale
+        np.subtract(missing.take(INDICATED, axis=1), self._missing_mean, out=indicators)
+        np.divide(indicators, self._missing_scale, out=indicators)
         dense = matrix[:, :first_text]
         if (done := squashed(dense)) is not dense:
             dense[:] = done

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .norms import norm_of
-from .observation import LEAST_SPREAD
+from .norms import LEAST_SPREAD, norm_of
 from .preprocessor import INDICATED, Preprocessor
-from .registry import FEATURES, TEXT_BLOCK, Feature, Show
+from .registry import FEATURES, TEXT_BLOCK, Feature
 
 REASONS = 3
 # Below this share of the error a feature explains nothing.
 LEAST_SHARE = 0.02
+# For each feature the column of its missing indicator, and 1; those without one get any column, and 0.
+_INDICATOR = np.zeros(len(FEATURES), dtype=np.int64)
+_INDICATOR[INDICATED] = len(FEATURES) + np.arange(len(INDICATED))
+_INDICATED = (_INDICATOR > 0).astype(np.float32)
 
 
 def reasons(
@@ -47,26 +51,24 @@ def batch_reasons(
     A feature and its missing indicator count together, the text columns count as one. A row whose error is
     0 or not finite has no reasons.
     """
-    totals = contributions.sum(axis=1, dtype=np.float64)
-    first_text = len(FEATURES) + len(INDICATED)
-    # The minus once, so that an ascending sort finds the largest first.
-    negative = np.negative(contributions[:, : len(FEATURES)], dtype=np.float64)
-    # No feature has two indicators, so that a plain indexed subtraction is right.
-    negative[:, INDICATED] -= contributions[:, len(FEATURES) : first_text]
-    largest = negative.argsort(axis=1, kind="stable")[:, :REASONS].tolist()
-    wording = contributions[:, first_text:]
-    of_wording = wording.sum(axis=1, dtype=np.float64).tolist()
+    grouped = contributions[:, : len(FEATURES)] + contributions.take(_INDICATOR, axis=1) * _INDICATED
+    largest = (-grouped).argsort(axis=1, kind="stable")[:, :REASONS].tolist()
+    wording = contributions[:, len(FEATURES) + len(INDICATED) :]
+    of_wording = np.add.reduce(wording, axis=1, dtype=np.float64).tolist()
+    totals = np.add.reduce(contributions, axis=1, dtype=np.float64).tolist()
     found: list[list[dict[str, Any]]] = []
-    for row, total in enumerate(totals.tolist()):
+    for row, total in enumerate(totals):
         if not (total > 0 and math.isfinite(total)):
             found.append([])
             continue
         named = [
             _reason(FEATURES[index], share, repo_names[row], values.item(row, index), norms[row], usual)
             for index in largest[row]
-            if (share := -negative.item(row, index) / total) >= LEAST_SHARE
+            if (share := grouped.item(row, index) / total) >= LEAST_SHARE
         ]
-        if (share := of_wording[row] / total) >= LEAST_SHARE:
+        if (share := of_wording[row] / total) >= LEAST_SHARE and (
+            len(named) < REASONS or share > named[-1]["share"]
+        ):
             named.append(_wording(wording[row], share, preprocessor))
             named.sort(key=_by_share)
         found.append(named[:REASONS])
@@ -99,14 +101,13 @@ def _reason(
     usual: Mapping[str, float],
 ) -> dict[str, Any]:
     scope = "in all repositories"
-    expected: str | None
     if feature.norm is None:
         shown, expected = _shown(feature.show, value), _shown(feature.show, usual.get(feature.name))
     else:
         norm = norm_of(norms, feature.norm)
         scope = f"in {repo_name}" if norm.pulls else scope
         if feature.sides == "surprise":
-            shown, expected = _shown("flag", value), f"{norm.centre:.0%} of pull requests"
+            shown, expected = _shown("flag", value), _shown("share of pull requests", norm.centre)
         else:
             size = value * max(norm.spread, LEAST_SPREAD) + norm.centre
             shown, expected = _shown("count", size), _shown("count", norm.centre)
@@ -123,10 +124,15 @@ def _reason(
     }
 
 
-def _shown(show: Show, value: float | None) -> str | None:
-    """A stored value as a person reads it: logarithms become counts again."""
-    if value is None or math.isnan(value):
-        return None
+def _shown(show: str, value: float | None) -> str | None:
+    """A stored value as a person reads it; None where there is none."""
+    return None if value is None or math.isnan(value) else _printed(show, value)
+
+
+# The same few values come again and again: flags, shares of 0, what is usual.
+@lru_cache(maxsize=8_192)
+def _printed(show: str, value: float) -> str:
+    """Logarithms become counts again."""
     match show:
         case "flag":
             return "yes" if value > 0 else "no"
@@ -138,6 +144,8 @@ def _shown(show: Show, value: float | None) -> str | None:
             return f"{math.expm1(value):.0f}%"
         case "share":
             return f"{value:.0%}"
+        case "share of pull requests":
+            return f"{value:.0%} of pull requests"
         case "negative years":
             years = math.exp(-value)
             return f"{years:.1f} years" if years >= 1 else f"{years * 365:.0f} days"

@@ -14,7 +14,7 @@ from math import log, log1p
 from typing import Literal
 
 from . import text
-from .observation import NAN, Observation, nonword_share, upper_share
+from .observation import FLAG_INDEX, NAN, Observation, nonword_share, upper_share
 
 Block = Literal["author", "branch", "title", "body", "size", "files"]
 Sides = Literal["surprise", "high", "both"]
@@ -71,9 +71,10 @@ PAST = "user, created_at and merged_at of earlier pull requests here"
 
 def _surprise(name: str, block: Block, label: str, source: str) -> Feature:
     """A flag of ``facts.FLAGS`` as the surprise at it in this repository."""
+    index = FLAG_INDEX[name]
     return Feature(
         name, block, label, "sqrt(-2 ln share here), 0 if false", 0, None, source, None, "surprise", "flag",
-        lambda o: o.surprise(name), norm=name,
+        lambda o: o.surprises[index], norm=name,
     )  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping
 from math import log, sqrt
 from typing import Any, NamedTuple
 
@@ -29,26 +29,64 @@ class Row(NamedTuple):
     text_values: list[float]
 
 
+class Rows(NamedTuple):
+    """Many rows: values [n, len(FEATURES)]; text_rows, text_indices, text_values [m] their text entries."""
+
+    values: np.ndarray
+    text_rows: list[int]
+    text_indices: list[int]
+    text_values: list[float]
+
+
 def row(document: Mapping[str, Any], history: History, profile: CorpusProfile) -> Row:
     """The features of one document as of its creation.
 
     document: as ``documents.check`` returns it. Scalars are computed one by one with ``math``, never in
     vectors, so that a batch of Spark and a single request give the same bits.
     """
-    facts = Facts(document, history.author_opened, history.author_merged, history.author_day)
-    observation = Observation(facts, history.norms, profile)
-    values = np.array([value(observation) for value in _VALUES], dtype=np.float32)
-    indices, weights = _tf_idf(facts.title_words + facts.body_words, profile)
-    return Row(values, indices, weights)
+    values, indices, weights = _row(document, history, profile)
+    return Row(np.array(values, dtype=np.float32), indices, weights)
+
+
+def rows(pairs: Iterable[tuple[Mapping[str, Any], History]], profile: CorpusProfile) -> Rows:
+    """The same for many documents with their histories."""
+    values: list[list[float]] = []
+    text_rows: list[int] = []
+    text_indices: list[int] = []
+    text_values: list[float] = []
+    for document, history in pairs:
+        found, indices, weights = _row(document, history, profile)
+        text_rows += [len(values)] * len(indices)
+        text_indices += indices
+        text_values += weights
+        values.append(found)
+    return Rows(
+        np.array(values, dtype=np.float32).reshape(-1, len(FEATURES)), text_rows, text_indices, text_values
+    )
+
+
+def _row(
+    document: Mapping[str, Any], history: History, profile: CorpusProfile
+) -> tuple[list[float], list[int], list[float]]:
+    opened, merged, day, norms = history
+    facts = Facts(document, opened, merged, day)
+    observation = Observation(facts, norms, profile)
+    return [value(observation) for value in _VALUES], *_tf_idf(facts.all_words, profile)
 
 
 def _tf_idf(found: list[str], profile: CorpusProfile) -> tuple[list[int], list[float]]:
-    column_index = profile.column_index
-    counts = Counter(index for word in found if (index := column_index.get(word)) is not None)
-    if not counts:
+    hits = [index for index in map(profile.column_index.get, found) if index is not None]
+    if not hits:
         return [], []
     idf = profile.idf
-    indices = sorted(counts)
-    weights = [(1.0 + log(counts[index])) * idf[index] for index in indices]
-    length = sqrt(sum(weight * weight for weight in weights))
-    return indices, [float(np.float32(weight / length)) for weight in weights]
+    indices = sorted(set(hits))
+    if len(indices) == len(hits):
+        weights = [idf[index] for index in indices]
+    else:
+        counts = dict.fromkeys(indices, 0)
+        for index in hits:
+            counts[index] += 1
+        weights = [(1.0 + log(counts[index])) * idf[index] for index in indices]
+    length = sqrt(sum([weight * weight for weight in weights]))
+    # As float32 holds them, which is what Spark stores.
+    return indices, array("f", [weight / length for weight in weights]).tolist()

@@ -20,7 +20,7 @@ from . import documents as pull_requests
 from .history import History, HistoryState
 from .preprocessor import Preprocessor
 from .reasons import batch_reasons
-from .rows import row
+from .rows import rows
 
 T = TypeVar("T")
 
@@ -95,12 +95,9 @@ class Scorer:
                 for history, changed in zip(histories, overrides, strict=True)
             ]
         profile = self.preprocessor.profile
-        rows = [
-            row(document, history, profile) for document, history in zip(documents, histories, strict=True)
-        ]
-        values = np.array([r.values for r in rows])
-        errors, contributions = self.run_network(self.preprocessor.rows_matrix(rows, values))
-        return Scored(documents, histories, values, errors, contributions)
+        found = rows(zip(documents, histories, strict=True), profile)
+        errors, contributions = self.run_network(self.preprocessor.batch_matrix(found))
+        return Scored(documents, histories, found.values, errors, contributions)
 
     def score(
         self,
