@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 from artifact import pull_request
-from model_serving.app import create_app
+from model_serving.app import Application, create_app
+from model_serving.http_protocol import Request
 from model_serving.model import ServedModel
 from model_serving.settings import Settings
 from werkzeug.test import Client
@@ -39,7 +40,63 @@ def test_a_list_is_answered_in_order(client: Client) -> None:
     scores = client.post("/predict", json=pulls).get_json()["scores"]
     assert [score["number"] for score in scores] == [pull["number"] for pull in pulls]
     alone = [client.post("/predict", json=pull).get_json()["reconstruction_error"] for pull in pulls]
-    assert [score["reconstruction_error"] for score in scores] == pytest.approx(alone, rel=1e-5)
+    # To the last bit: a score must not depend on what has come with it.
+    assert [score["reconstruction_error"] for score in scores] == alone
+
+
+def asked(body: Any, **headers: str) -> Request:
+    given = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Request(
+        "POST", b"/predict", "1.1", [(k.encode(), v.encode()) for k, v in given.items()], raw, True
+    )
+
+
+def test_requests_that_arrive_together_are_answered_as_if_alone(application: Application) -> None:
+    pulls = [pull_request(number) for number in range(5)]
+    requests = [
+        asked(pulls[0], x_request_id="first"),
+        asked(pulls[1] | {"created_at": "x"}),
+        asked(b"{"),
+        asked(pulls[2], content_type="text/xml"),
+        asked([pulls[3], pulls[4]]),
+        asked(pulls[1], x_request_purpose="load-test"),
+        asked(pulls[2], x_request_id="not plain"),
+    ]
+    answers = application.together(requests)
+    assert [status for status, _, _ in answers] == [200, 422, 400, 415, 200, 200, 200]
+    bodies = [json.loads(body) for _, _, body in answers]
+    alone = [application.together([request])[0] for request in requests]
+
+    def without_id(score: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in score.items() if name != "request_id"}
+
+    for found, (_, _, body) in zip(bodies, alone, strict=True):
+        again = json.loads(body)
+        pairs = zip(found.get("scores", [found]), again.get("scores", [again]), strict=True)
+        assert all(without_id(one) == without_id(other) for one, other in pairs)
+    assert bodies[0]["request_id"] == "first" and bodies[6]["request_id"] != "not plain"
+    assert len({bodies[5]["request_id"], bodies[6]["request_id"]}) == 2
+    kept = [(item["number"], item["request_id"]) for item in application.parts.results.recent(50)]
+    assert bodies[5]["request_id"] not in {request_id for _, request_id in kept}
+    assert {number for number, _ in kept} == {pulls[i]["number"] for i in (0, 2, 3, 4)}
+
+
+def test_a_fault_of_ours_with_one_does_not_fail_those_beside_it(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = application.parts.service
+    score_apart = service.score_apart
+
+    def fails(payloads: Any, request_ids: Any) -> Any:
+        assert all(payload["number"] != 2 for payload in payloads)
+        return score_apart(payloads, request_ids)
+
+    pulls = [pull_request(number) | {"number": number} for number in (1, 2, 3)]
+    monkeypatch.setattr(service, "score_apart", fails)
+    answers = application.together([asked(pull) for pull in pulls])
+    assert [status for status, _, _ in answers] == [200, 500, 200]
+    assert b"number" not in answers[1][2]
 
 
 def test_an_empty_list(client: Client) -> None:
@@ -161,7 +218,7 @@ def test_a_fault_of_ours_is_a_500_without_its_cause(
     model: ServedModel, pull: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = create_app(Settings(), model)
-    monkeypatch.setattr(app.parts.service, "score", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr(app.parts.service, "score_apart", lambda *a, **k: 1 / 0)
     answer = Client(app).post("/predict", json=pull)
     assert answer.status_code == 500
     assert "ZeroDivision" not in answer.get_data(as_text=True)

@@ -87,6 +87,26 @@ def test_head_chunks_old_clients_and_continue(start: Any, body: bytes) -> None:
         assert read_answer(sock)[0] == 200
 
 
+def test_those_that_arrive_at_once_get_each_their_own_answer(start: Any) -> None:
+    service = start()
+    pulls = [pull_request(number) for number in range(30)]
+    socks = [connect(service) for _ in pulls]
+    bad = post(b"{")
+    for sock, pull in zip(socks, pulls, strict=True):
+        # Two good ones and a bad one on each connection, in this order.
+        sock.sendall(post(json.dumps(pull).encode()) + bad + post(json.dumps(pull | {"number": 7}).encode()))
+    for sock, pull in zip(socks, pulls, strict=True):
+        data = b""
+        while data.count(b"HTTP/1.1 ") < 3 or not data.endswith(b"}"):
+            data += sock.recv(65536)
+        first, second, third = [
+            (part[:3], json.loads(part.partition(b"\r\n\r\n")[2])) for part in data.split(b"HTTP/1.1 ")[1:]
+        ]
+        assert (first[0], second[0], third[0]) == (b"200", b"400", b"200")
+        assert (first[1]["number"], third[1]["number"]) == (pull["number"], 7)
+        sock.close()
+
+
 def test_slow_senders_hold_nobody_up_and_are_ended(start: Any, body: bytes) -> None:
     service = start(request_seconds=2)
     slow = [connect(service) for _ in range(50)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,10 @@ from flask import Flask, Response, request
 
 from model_serving import routes
 from model_serving.dashboard import add_pages
-from model_serving.http_protocol import Limits
+from model_serving.http_protocol import Limits, Request
 from model_serving.metrics import Metrics
 from model_serving.model import ServedModel
-from model_serving.predicting import PATH, Predict, Recorder
+from model_serving.predicting import PATH, Answer, Predict, Recorder
 from model_serving.problems import handle_problems
 from model_serving.reloading import Reloader
 from model_serving.results import Results
@@ -25,6 +25,7 @@ from model_serving.shared_state import SharedState
 from model_serving.traffic import TrafficRecorder, open_store
 from model_serving.writeback import WriteBack
 
+PATH_BYTES = PATH.encode()
 INLINE_POST = ("/predict", "/v2/models/")
 INLINE_GET = frozenset({"/health", "/ready", "/v2/health/live", "/v2/health/ready"})
 LAST_WRITES_SECONDS = 5.0
@@ -61,6 +62,14 @@ class Application:
             return self.predict.wsgi(environ, start_response)
         environ["model_serving.start"] = time.perf_counter()
         return self.flask(environ, start_response)
+
+    def joins(self, request: Request) -> bool:
+        """Whether a request may be answered together with others of its kind that wait at the same moment."""
+        return request.target == PATH_BYTES and request.method == "POST"
+
+    def together(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        """Status, headers and body for each of them."""
+        return self.predict.together(requests)
 
     def runs_inline(self, method: str, path: str) -> bool:
         """Pure computation runs in the event loop; what may wait for something goes to a thread."""

@@ -20,10 +20,19 @@ _any_json = msgspec.json.Decoder().decode
 
 def read_json(environ: Mapping[str, Any]) -> bytes:
     """The body, if it says that it is JSON and nothing has packed it; raises Problem 415 otherwise."""
-    kind = environ.get("CONTENT_TYPE", "")
+    check_json(environ.get("CONTENT_TYPE", ""), environ.get("HTTP_CONTENT_ENCODING"))
+    stream = environ["wsgi.input"]
+    if environ.get("wsgi.input_terminated"):
+        body: bytes = stream.read()
+    else:
+        body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+    return body
+
+
+def check_json(kind: str, encoding: str | None) -> None:
+    """Raises Problem 415 for a Content-Type other than JSON and for any Content-Encoding."""
     if kind != "application/json":
         _check_kind(kind)
-    encoding = environ.get("HTTP_CONTENT_ENCODING")
     if encoding and encoding.strip().lower() != "identity":
         # Unpacking would let a few kilobytes become gigabytes; no caller of ours needs it.
         raise Problem(
@@ -33,12 +42,6 @@ def read_json(environ: Mapping[str, Any]) -> bytes:
             headers={"Accept-Encoding": "identity"},
             field="Content-Encoding",
         )
-    stream = environ["wsgi.input"]
-    if environ.get("wsgi.input_terminated"):
-        body: bytes = stream.read()
-    else:
-        body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
-    return body
 
 
 def _check_kind(header: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -220,9 +221,7 @@ class RequestReader:
 
 
 class ResponseHead:
-    """Status line and headers of one response."""
-
-    _date = (0, "")
+    """Status line and headers of one response, as a WSGI application gives them."""
 
     def __init__(self) -> None:
         self.status, self.headers = "", []  # type: tuple[str, list[tuple[str, str]]]
@@ -236,30 +235,40 @@ class ResponseHead:
 
     def encoded(self, length: int, *, close: bool, http10: bool) -> bytes:
         """The head as bytes, with Content-Length, Date and Connection where they are due."""
-        lines = [f"HTTP/1.1 {self.status}"]
-        has_length = False
-        for name, value in self.headers:
-            lower = name.lower()
-            if lower == "connection":
-                continue
-            has_length = has_length or lower == "content-length"
-            lines.append(f"{name}: {value}")
-        if not has_length and int(self.status[:3]) not in NO_BODY:
-            lines.append(f"Content-Length: {length}")
-        lines.append(f"Date: {self._now()}")
-        if close:
-            lines.append("Connection: close")
-        elif http10:
-            lines.append("Connection: keep-alive")
-        lines.append("\r\n")
-        return "\r\n".join(lines).encode("latin-1")
+        headers = [pair for pair in self.headers if pair[0].lower() != "connection"]
+        if int(self.status[:3]) not in NO_BODY and all(
+            name.lower() != "content-length" for name, _ in headers
+        ):
+            headers.append(("Content-Length", str(length)))
+        return _head(self.status, headers, close, http10)
 
-    @classmethod
-    def _now(cls) -> str:
-        second = int(time.time())
-        if cls._date[0] != second:
-            cls._date = (second, formatdate(second, usegmt=True))
-        return cls._date[1]
+
+def response_head(status: int, headers: Sequence[tuple[str, str]], *, close: bool, http10: bool) -> bytes:
+    """The head of an answer whose headers are complete but for Date and Connection."""
+    return _head(
+        "200 OK" if status == 200 else f"{status} {HTTPStatus(status).phrase}", headers, close, http10
+    )
+
+
+def _head(status: str, headers: Sequence[tuple[str, str]], close: bool, http10: bool) -> bytes:
+    lines = [f"HTTP/1.1 {status}", *[f"{name}: {value}" for name, value in headers], f"Date: {_now()}"]
+    if close:
+        lines.append("Connection: close")
+    elif http10:
+        lines.append("Connection: keep-alive")
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode("latin-1")
+
+
+_date = (0, "")
+
+
+def _now() -> str:
+    global _date
+    second = int(time.time())
+    if _date[0] != second:
+        _date = (second, formatdate(second, usegmt=True))
+    return _date[1]
 
 
 def _no_write(_data: bytes) -> None:

@@ -101,9 +101,9 @@ class Metrics:
         """Count one answered request."""
         self._answered.append((route, method, status, seconds))
 
-    def batched(self, items: int) -> None:
-        """Count the pull requests of one request."""
-        self._batches.append(items)
+    def batched(self, items: int, requests: int = 1) -> None:
+        """Count the pull requests of one request, or of several with as many each."""
+        self._batches.extend([items] * requests)
 
     def scored(self, scores: list[dict[str, Any]]) -> None:
         """Count scored pull requests."""

@@ -177,8 +177,8 @@ def add_protocol(flask: Flask, service: Service, recorder: Recorder) -> None:
     def infer(name: str, version: str | None = None) -> Response:
         named(name, version)
         asked, rows = inference_protocol.read_request(bodies.read_json(request.environ), settings.max_items)
-        batch = service.score(rows, asked.id or request_id(request.environ))
-        recorder.record(batch, request.environ)
+        batch = service.score(rows, asked.id or request_id(request.headers.get("X-Request-ID")))
+        recorder.record(batch, request.headers.get("X-Request-Purpose") == LOAD_TEST)
         return json_response(
             inference_protocol.answer(asked, batch.scores, batch.model.name, batch.model.version)
         )
@@ -204,7 +204,7 @@ def add_webhook(flask: Flask, service: Service, recorder: Recorder, writeback: W
         if pull is None:
             metrics.webhooks.labels("ignored").inc()
             return json_response({"delivery": delivery, "result": "ignored", "why": why})
-        load_test = request.environ.get("HTTP_X_REQUEST_PURPOSE") == LOAD_TEST
+        load_test = request.headers.get("X-Request-Purpose") == LOAD_TEST
         if not load_test and not results.claim(delivery):
             metrics.webhooks.labels("duplicate").inc()
             return json_response({"delivery": delivery, "result": "duplicate"})
@@ -216,7 +216,7 @@ def add_webhook(flask: Flask, service: Service, recorder: Recorder, writeback: W
                 results.release(delivery)
             raise
         score = batch.scores[0]
-        if recorder.record(batch, request.environ):
+        if recorder.record(batch, load_test):
             metrics.webhooks.labels("scored").inc()
             recorder.keep(batch, [pull], "webhook")
             target = target_of(pull, score["repo_name"], score["number"])

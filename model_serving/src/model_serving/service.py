@@ -13,6 +13,8 @@ from model_serving.problems import Problem
 from model_serving.settings import Settings
 
 Payload = Mapping[str, Any]
+# A checked document, and the history values that the caller gave with it.
+Prepared = tuple[Mapping[str, Any], Mapping[str, int] | None]
 
 
 @dataclass(frozen=True)
@@ -49,30 +51,47 @@ class Service:
 
         listed: whether the caller sent a list, so that the problem says which item is at fault.
         """
-        model = self.model
-        if model is None:
+        model = self._proven()
+        prepared = [
+            self._prepared(model, payload, index if listed else None)
+            for index, payload in enumerate(payloads)
+        ]
+        return _scored(model, prepared, [request_id] * len(prepared))
+
+    def score_apart(
+        self, payloads: Sequence[Payload], request_ids: Sequence[str]
+    ) -> tuple[Batch, list[Problem | None]]:
+        """Score pull requests of different callers in one go: one that is unusable does not touch the others.
+
+        Returns the scores of the usable ones in order, and for each payload its problem or None.
+        """
+        model = self._proven()
+        prepared: list[Prepared] = []
+        usable: list[str] = []
+        problems: list[Problem | None] = []
+        for payload, request_id in zip(payloads, request_ids, strict=True):
+            try:
+                prepared.append(self._prepared(model, payload, None))
+            except Problem as problem:
+                problems.append(problem)
+            else:
+                problems.append(None)
+                usable.append(request_id)
+        return _scored(model, prepared, usable), problems
+
+    def _proven(self) -> ServedModel:
+        if self.model is None:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "not-ready",
                 self.why_not_ready(),
                 headers={"Retry-After": "1"},
             )
-        documents = [
-            self._document(model, payload, index if listed else None)
-            for index, payload in enumerate(payloads)
-        ]
-        if not documents:
-            return Batch(model, documents, None, [])
-        overrides = [
-            _overrides(model, payload, index if listed else None) if payload.get("history") else None
-            for index, payload in enumerate(payloads)
-        ]
-        scored = model.scorer.run(documents, overrides if any(overrides) else None)
-        scores = model.scorer.describe(scored)
-        for score in scores:
-            score["model_version"] = model.version
-            score["request_id"] = request_id
-        return Batch(model, documents, scored.values, scores)
+        return self.model
+
+    def _prepared(self, model: ServedModel, payload: Payload, index: int | None) -> Prepared:
+        document = self._document(model, payload, index)
+        return document, _overrides(model, payload, index) if payload.get("history") else None
 
     def _document(self, model: ServedModel, payload: Payload, index: int | None) -> dict[str, Any]:
         shaping = model.documents
@@ -100,6 +119,19 @@ class Service:
         if self._author_key:
             document = shaping.hash_author(document, self._author_key)
         return document  # type: ignore[no-any-return]
+
+
+def _scored(model: ServedModel, prepared: Sequence[Prepared], request_ids: Sequence[str]) -> Batch:
+    documents = [document for document, _ in prepared]
+    if not documents:
+        return Batch(model, documents, None, [])
+    overrides = [given for _, given in prepared]
+    scored = model.scorer.run(documents, overrides if any(overrides) else None)
+    scores = model.scorer.describe(scored)
+    for score, request_id in zip(scores, request_ids, strict=True):
+        score["model_version"] = model.version
+        score["request_id"] = request_id
+    return Batch(model, documents, scored.values, scores)
 
 
 def _overrides(model: ServedModel, payload: Payload, index: int | None) -> dict[str, int]:

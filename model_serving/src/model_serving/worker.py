@@ -38,6 +38,7 @@ from model_serving.http_protocol import (
     RequestReader,
     ResponseHead,
     problem_response,
+    response_head,
 )
 
 READ_BYTES = 256 * 1024
@@ -70,8 +71,10 @@ class Connection:
 class EventWorker(Worker):  # type: ignore[misc]
     """A gunicorn worker class. The application may offer, all optional:
 
-    limits (Limits), runs_inline(method, path) -> bool, refused(status), begin_drain(), close(), drain_wait_seconds,
-    drain_seconds, keepalive_seconds, request_seconds, connections, buffer_bytes, threads.
+    limits (Limits), refused(status), begin_drain(), close(), runs_inline(method, path) -> bool, drain_wait_seconds,
+    drain_seconds, keepalive_seconds, request_seconds, connections, buffer_bytes, threads; and for requests that are
+    cheaper when those that wait at the same moment are answered at once: joins(request) -> bool with
+    together(requests) -> [(status, headers, body)].
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -99,6 +102,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         super().load_wsgi()
         app = self.wsgi
         self.limits: Limits = getattr(app, "limits", Limits())
+        self.joins = getattr(app, "joins", lambda request: False)
         self.runs_inline = getattr(app, "runs_inline", lambda method, path: True)
         self.drain_wait = float(getattr(app, "drain_wait_seconds", 0.0))
         self.drain_limit = float(getattr(app, "drain_seconds", 20.0))
@@ -110,6 +114,7 @@ class EventWorker(Worker):  # type: ignore[misc]
     def run(self) -> None:
         self.connections: dict[int, Connection] = {}
         self.finished: deque[tuple[Connection, Request, bytes, bool]] = deque()
+        self.joined: list[tuple[Connection, Request]] = []
         # One buffer for all: a new one of this size for each read would come from the kernel and go back to it.
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.accepting = False
@@ -134,6 +139,8 @@ class EventWorker(Worker):  # type: ignore[misc]
                         self._ready(key.data, mask)
                     else:
                         key.data(key.fileobj)
+                while self.joined:
+                    self._answer_together()
         finally:
             self.pool.shutdown(wait=False, cancel_futures=True)
             for connection in list(self.connections.values()):
@@ -237,6 +244,11 @@ class EventWorker(Worker):  # type: ignore[misc]
         ready = connection.reader.ready
         while ready and not (connection.busy or connection.out or connection.closing):
             request = ready.popleft()
+            if self.joins(request):
+                self.nr += 1
+                connection.busy = True
+                self.joined.append((connection, request))
+                return  # answered before the next look for events, so what is watched need not change
             if self.runs_inline(request.method, request.path):
                 self.nr += 1
                 self._answered(connection, request, *self._handle(connection, request))
@@ -246,6 +258,25 @@ class EventWorker(Worker):  # type: ignore[misc]
                 self.pool.submit(self._handle_in_thread, connection, request)
         if connection.sock.fileno() >= 0:
             self._watch(connection)
+
+    def _answer_together(self) -> None:
+        """Answer the requests that have joined since the last look for events."""
+        joined, self.joined = self.joined, []
+        closing = self.draining_since is not None
+        try:
+            answers = self.wsgi.together([request for _, request in joined])
+        except Exception:
+            self.log.exception("The application failed on %d requests", len(joined))
+            failed = problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log of the service")
+            for connection, request in joined:
+                self._answered(connection, request, failed, True)
+            return
+        for (connection, request), (status, headers, body) in zip(joined, answers, strict=True):
+            close = closing or not request.keep_alive
+            head = response_head(status, headers, close=close, http10=request.version == "1.0")
+            self._answered(connection, request, head + body, close)
+            if connection.reader.ready and connection.sock.fileno() >= 0:
+                self._serve(connection)
 
     def _handle_in_thread(self, connection: Connection, request: Request) -> None:
         self.finished.append((connection, request, *self._handle(connection, request)))
