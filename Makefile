@@ -176,7 +176,7 @@ quality: setup .venv/ml_training/.evaluation ## quality report of CORPUS=file.js
 RUFF := .venv/tools/bin/ruff
 
 .PHONY: lint lint-delivery docs format clean
-lint: setup .venv/delivery/.ready ## formatter, flake8, types, shell scripts, Dockerfiles
+lint: setup .venv/delivery/.ready lint-delivery ## formatter, flake8, types, shell scripts, Dockerfiles, workflows, manifests; needs Go and kubectl
 	$(RUFF) format --check .
 	$(RUFF) check .
 	.venv/tools/bin/flake8
@@ -185,7 +185,7 @@ lint: setup .venv/delivery/.ready ## formatter, flake8, types, shell scripts, Do
 	@for lib in pr_features stage_runtime github_client; do echo "mypy $$lib"; \
 	  .venv/tools/bin/mypy --python-executable .venv/data_fetch/bin/python libs/$$lib/src; done
 	.venv/tools/bin/mypy --python-executable .venv/model_serving/bin/python libs/model_registry/src
-	.venv/tools/bin/shellcheck -x $$(git ls-files '*.sh') .ci/run tests/servers/build
+	.venv/tools/bin/shellcheck -x $$(git ls-files '*.sh') .ci/run tests/servers/build tests/servers/prerequisites
 	.venv/tools/bin/hadolint --ignore DL3008 $$(git ls-files '*Dockerfile')
 
 lint-delivery: .venv/delivery/.ready ## workflows and manifests against their schemas; needs Go and kubectl

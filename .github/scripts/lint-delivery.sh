@@ -3,18 +3,19 @@
 #
 #   .github/scripts/lint-delivery.sh
 #
-# Needs kubectl, Go (builds actionlint and kubeconform once, tests/servers/build) and the tools of
-# tests/requirements-lint.lock on the path or in $LINT_BIN.
+# Needs kubectl, Go (builds actionlint and kubeconform once, tests/servers/build), and the tools of
+# tests/requirements-lint.lock in $LINT_BIN or on the path.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) && cd "$root"
 [ -z "${LINT_BIN:-}" ] || PATH=$(cd "$LINT_BIN" && pwd):$PATH
 "$root/tests/servers/build" schemas kubeconform actionlint
-at() { "$root/tests/servers/build" --list | awk -v name="$1" '$1 == name { print $3 }'; }
+at() { "$root/tests/servers/build" --where "$1"; }
 scratch=$(mktemp -d) && trap 'rm -rf "$scratch"' EXIT
 
 "$(at actionlint)/actionlint"
 zizmor --offline --no-progress --quiet .github
 python argo-apps/scripts/release.py check
+python tests/manifests/write_golden.py --check
 python argo-apps/scripts/schemas.py "$(at schemas)" "$scratch/schemas"
 
 python argo-apps/environment/install.py argo-apps/environment/values.example.yaml > "$scratch/install.yaml"

@@ -1,15 +1,32 @@
-"""Stores the renderings that test_base.py compares with: run it after a change that was meant, and review the diff."""
+"""Stores the renderings that test_base.py compares with: run it after a change that was meant, and review the diff.
+
+python tests/manifests/write_golden.py            writes them
+python tests/manifests/write_golden.py --check    writes nothing; exit 1 where one differs
+"""
 
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+from rendering import GOLDEN, RENDERED, render, without_release
+
+ARGO_APPS = Path(__file__).resolve().parent.parent.parent / "argo-apps"
+
+
+def main(check: bool) -> int:
+    differing = 0
+    for name in RENDERED:
+        text = without_release(render(ARGO_APPS / name))
+        file = GOLDEN / f"{name}.yaml"
+        if check and text != file.read_text():
+            print(
+                f"golden/{name}.yaml is not what argo-apps/{name} renders: run tests/manifests/write_golden.py"
+            )
+            differing = 1
+        elif not check:
+            file.write_text(text)
+            print(f"golden/{name}.yaml: {text.count('kind: ')} objects and references")
+    return differing
+
 
 if __name__ == "__main__":
-    from test_base import RENDERED, render, without_release
-
-    for name in RENDERED:
-        text = without_release(render(HERE.parent.parent / "argo-apps" / name))
-        (HERE / "golden" / f"{name}.yaml").write_text(text)
-        print(f"golden/{name}.yaml: {text.count('kind: ')} objects and references")
+    raise SystemExit(main("--check" in sys.argv[1:]))
