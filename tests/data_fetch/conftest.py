@@ -19,13 +19,10 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from local_setup import mongodb
 
     server = mongodb.start(tmp_path_factory.mktemp("mongo") / "data")
-    pipe = server._process.stdout
     try:
         yield server.uri
     finally:
         server.stop()
-        if pipe is not None:
-            pipe.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from datetime import UTC, datetime
@@ -74,6 +75,31 @@ def test_without_graphql_rest_is_used(filled: World) -> None:
     filled.fetch("acme/*")
     with pytest.raises(WrongSettings):
         filled.fetch(github_api="graphql")
+
+
+def test_an_older_server_whose_graphql_lacks_a_field_is_read_by_rest(filled: World) -> None:
+    """Such a server answers the probe, which asks for less, and refuses the walk."""
+    refusal = {
+        "path": ["query", "fullDatabaseId"],
+        "extensions": {"code": "undefinedField"},
+        "message": "Field 'fullDatabaseId' doesn't exist on type 'PullRequest'",
+    }
+
+    def older(request: Any, authorization: str, timeout: float) -> Any:
+        if b"fullDatabaseId" in (request.body or b""):
+            return Response(200, {}, json.dumps({"errors": [refusal]}).encode())
+        return filled.transport(request, authorization, timeout)
+
+    with pytest.raises(WrongSettings, match="fullDatabaseId"):
+        filled.fetch(github_api="graphql", transport=older)
+    filled.fetch(transport=older)
+    assert filled.stored() == filled.expected()
+    assert {one["source"] for one in filled.store.documents.find()} == {"rest"}
+
+
+def test_a_search_that_github_refuses_is_named(filled: World) -> None:
+    with pytest.raises(WrongSettings, match="GITHUB_SEARCH.*nonsense:zz"):
+        filled.fetch(" ", github_api="rest", github_search="nonsense:zz")
 
 
 def test_a_walk_goes_on_with_the_other_interface(filled: World) -> None:

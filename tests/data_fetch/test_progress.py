@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -21,24 +22,43 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_line_every_ten_seconds(lines: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_says_how_far_it_is_and_when_it_ends(
+    lines: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 100.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    with progress.FetchProgress(3, lambda: 4_812) as shown:
-        shown.expect(300)
-        for _ in range(21):
-            now += 1.0
-            shown.seen(5)
-        shown.repository_done()
-    assert len(lines) == 2
-    assert lines[0] == {
-        "event": "progress",
-        "repositories": "0/3",
-        "pull_requests": 50,
-        "per_second": 5.0,
-        "points_left": 4_812,
-        "seconds_left": 50,
-    }
+    shown = progress.FetchProgress(3, lambda: 4_812)
+    shown.expect(300)
+    shown.seen(50)
+    now += 10.0
+    shown.beat()
+    assert lines == [
+        {
+            "event": "progress",
+            "repositories": "0/3",
+            "pull_requests": 50,
+            "per_second": 5.0,
+            "points_left": 4_812,
+            "seconds_left": 50,
+        }
+    ]
+    shown.repository_done()
+    shown.seen(250)
+    shown.beat()
+    assert lines[-1]["repositories"] == "1/3"
+    assert lines[-1]["seconds_left"] is None, "more repositories are left, nobody knows how many in them"
+
+
+def test_a_long_wait_is_no_silence(lines: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "HEARTBEAT_SECONDS", 0.02)
+    with progress.FetchProgress(1, lambda: 0):
+        end = time.monotonic() + 30
+        while len(lines) < 3 and time.monotonic() < end:
+            time.sleep(0.01)
+    said = len(lines)
+    assert said >= 3
+    time.sleep(0.1)
+    assert len(lines) == said, "it ends with the run"
 
 
 def test_a_terminal_gets_a_bar_with_repositories_and_points(
@@ -51,13 +71,11 @@ def test_a_terminal_gets_a_bar_with_repositories_and_points(
         shown.expect(10)
         shown.seen(4)
         shown.repository_done()
+        shown.beat()
         text = str(shown._bar)
     assert "1/2 repositories, 77 points left" in text
     assert "4/10" in text
 
 
-def test_nothing_known_of_points_is_nothing_said(lines: list[dict[str, Any]]) -> None:
-    with progress.FetchProgress(1, lambda: None) as shown:
-        assert shown._text() == "0/1 repositories"
-        shown.seen(0)
-    assert lines == []
+def test_nothing_known_of_points_is_nothing_said() -> None:
+    assert progress.FetchProgress(1, lambda: None)._text() == "0/1 repositories"

@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import dns.resolver
 import pytest
 from data_fetch.shaping import Rejection
 from data_fetch.state import Checkpoint, Walk
@@ -163,3 +164,25 @@ def test_mongodb_errors_are_clear_and_without_the_password() -> None:
     assert "pass-word" not in str(caught.value)
     with pytest.raises(WrongSettings, match="MONGO_URI"):
         Store("mongodb://me:pass@word@127.0.0.1", "x", "y")
+
+
+def test_a_name_that_cannot_be_looked_up_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any, **__: Any) -> None:
+        raise dns.resolver.NoNameservers
+
+    monkeypatch.setattr(dns.resolver, "resolve", failing)
+    with pytest.raises(ServiceUnreachable, match=r"looked up in DNS \(NoNameservers\)") as caught:
+        Store("mongodb+srv://me:pass-word@db.example.test", "x", "y")
+    assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [("", {"w": "majority"}), ("?w=1", {"w": 1}), ("?journal=true", {"w": "majority", "j": True})],
+)
+def test_a_page_is_durable_at_a_majority_unless_the_address_says_otherwise(
+    mongo_uri: str, options: str, expected: dict[str, Any]
+) -> None:
+    store = Store(f"{mongo_uri}/{options}", "writes", "pull_requests")
+    assert store.documents.write_concern.document == expected
+    store.close()

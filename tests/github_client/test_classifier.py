@@ -21,7 +21,7 @@ from github_client.errors import (
     ServerFailure,
 )
 from github_client.messages import Api, PartialError, Request, Response
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOW = 1_700_000_000.0
@@ -92,6 +92,7 @@ def errors(*found: dict[str, object], data: object = None) -> dict[str, object]:
         (GRAPHQL, response(200, errors({"type": "SOMETHING_NEW", "message": "x"})), Refused),
         (GRAPHQL, response(200, {"errors": ["odd"]}), ServerFailure),
         (GRAPHQL, response(200, {"data": None}), BrokenReply),
+        (GRAPHQL, response(200, {"data": {}, "errors": 3}), BrokenReply),
         (GRAPHQL, response(200, []), BrokenReply),
         (GRAPHQL, response(200, {}), BrokenReply),
     ],
@@ -155,6 +156,17 @@ def test_forbidden_names_the_scopes_and_single_sign_on() -> None:
     assert isinstance(error, Forbidden)
     assert error.scopes == ("repo", "read:org")
     assert "single sign-on" in str(error)
+    assert "a token with repo or read:org" in str(error)
+
+
+def test_forbidden_names_the_permission_of_a_fine_grained_token() -> None:
+    reply = response(
+        403,
+        said("Resource not accessible by personal access token"),
+        x_accepted_github_permissions="pull_requests=read",
+        x_accepted_oauth_scopes="repo",
+    )
+    assert "takes a token with pull_requests=read)" in str(refused(REST, reply))
 
 
 def test_an_unknown_field_is_told_from_other_refusals() -> None:
@@ -234,11 +246,21 @@ def test_errors_of_single_objects_stay_in_the_reply() -> None:
     assert type(object_error("x", (PartialError("", (), "odd"),), ("repository",))) is ServerFailure
 
 
+keys = st.sampled_from(
+    ("data", "errors", "message", "error", "rateLimit", "cost", "type", "path", "extensions", "code")
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=400)
 @given(
     st.sampled_from((REST, GRAPHQL)),
     st.integers(200, 599),
-    st.binary(max_size=60)
-    | st.sampled_from([b"{}", b"[]", b'{"data": 1}', b'{"errors": [{}]}', b'{"errors": 3}']),
+    st.binary(max_size=60) | anything.map(lambda content: json.dumps(content).encode()),
     st.dictionaries(
         st.sampled_from(
             ["retry-after", "x-ratelimit-remaining", "x-ratelimit-reset", "date", "link", "location"]

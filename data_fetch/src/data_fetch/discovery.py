@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from github_client.client import Client
-from github_client.errors import NotFound
+from github_client.errors import NotFound, Refused
 from stage_runtime.exits import WrongSettings
 from stage_runtime.logs import get_logger
 
@@ -20,7 +20,8 @@ _SEARCH_LIMIT = 1_000
 def discover(client: Client, api: str, entries: list[str], search: str, most: int) -> list[str]:
     """All names, each once: the entries with `owner/*` resolved, then the search's first `most`.
 
-    Raises GitHubError, NoCredential, WrongSettings for an owner that does not exist.
+    Raises GitHubError, NoCredential, WrongSettings for an owner that does not exist and a search that
+    GitHub refuses.
     """
     names: list[str] = []
     for entry in entries:
@@ -36,9 +37,14 @@ def discover(client: Client, api: str, entries: list[str], search: str, most: in
         else:
             names.append(entry)
     if search:
-        found = (
-            _search_graphql(client, search, most) if api == "graphql" else _search_rest(client, search, most)
-        )
+        find = _search_graphql if api == "graphql" else _search_rest
+        try:
+            found = find(client, search, most)
+        except Refused as error:
+            raise WrongSettings(
+                f"GITHUB_SEARCH: expected a search for repositories such as stars:>100 language:go, found "
+                f"{search[:100]!r}, which GitHub refuses: {error}"
+            ) from None
         if not found:
             get_logger().warning("the search finds no repository", search=search)
         names += found

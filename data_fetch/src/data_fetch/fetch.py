@@ -184,22 +184,8 @@ class Fetch:
 
     def _walk_one(self, name: str, progress: FetchProgress) -> None:
         """Walk a repository; what concerns it alone is noted and the others go on."""
-        settings = self._settings
-        walk = RepositoryWalk(
-            name,
-            self._source,
-            self._store,
-            self._clock,
-            self._shaper.shape,
-            overlap=timedelta(seconds=settings.overlap_seconds),
-            page_size=max(1, settings.page_size // 2) if settings.fetch_files else settings.page_size,
-            full_resync=settings.full_resync,
-            seen=progress.seen,
-            check=self._budget.check,
-            claim=lambda repo_name: self._claim(repo_name, name),
-        )
         try:
-            walk.run()
+            self._walk(name, self._source, progress)
         except GitHubError as error:
             get_logger().error("repository not finished", repository=name, reason=str(error))
             with self._lock:
@@ -210,9 +196,37 @@ class Fetch:
             with self._lock:
                 self.summary.failed[name] = NotFound(str(error))
         finally:
+            progress.repository_done()
+
+    def _walk(self, name: str, source: Source, progress: FetchProgress) -> None:
+        """Walk a repository by this source, or by REST where the server's GraphQL lacks a field."""
+        settings = self._settings
+        walk = RepositoryWalk(
+            name,
+            source,
+            self._store,
+            self._clock,
+            self._shaper.shape,
+            overlap=timedelta(seconds=settings.overlap_seconds),
+            page_size=max(1, settings.page_size // 2) if settings.fetch_files else settings.page_size,
+            full_resync=settings.full_resync,
+            seen=progress.seen,
+            expect=progress.expect,
+            check=self._budget.check,
+            claim=lambda repo_name: self._claim(repo_name, name),
+        )
+        try:
+            walk.run()
+        except Refused as error:
+            if not error.undefined or settings.github_api == "graphql":
+                raise
+            # An older Enterprise server: it knew the probe's fields, so this is found out only now.
+            get_logger().info("GraphQL lacks a field here: REST is used", reason=str(error))
+            self._source = self._rest
+            self._walk(name, self._rest, progress)
+        finally:
             with self._lock:
                 self.summary.outcome.add(walk.outcome)
-            progress.repository_done()
 
     def _judge(self, configured: set[str]) -> None:
         """End with an error when a repository could not be finished.

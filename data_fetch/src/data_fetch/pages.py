@@ -18,7 +18,8 @@ class Page:
 
     `batches` gives what has to be written, piece by piece; the page is durable when all of it is.
     `newest` and `oldest` are times of update, `next` the position after it, None at the end.
-    `total` is how many GitHub counts in the repository, None where it does not say.
+    `total` is how many GitHub counts in the repository, None where it does not say; `likely` is the
+    same, rounded up, where only the number of pages is known.
     """
 
     repository_id: int | None
@@ -28,6 +29,7 @@ class Page:
     oldest: datetime | None = None
     next: str | None = None
     total: int | None = None
+    likely: int = 0
     server_time: datetime | None = None
     etag: str | None = None
     not_modified: bool = False

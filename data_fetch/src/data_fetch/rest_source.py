@@ -65,6 +65,7 @@ class RestSource:
         page.next = str(last) if last is not None and last > 1 else None
         if page.next is None:
             page.total = len(reply.data)
+        page.likely = (last or 1) * self._per_page
         if page.repository_id is None:  # an empty list does not say whose it is
             facts = self._client.send(self._client.api.get(f"/repos/{question.name}"), scope=question.name)
             page.repository_id, page.repo_name = facts.data["id"], facts.data["full_name"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pymongo
 from bson.codec_options import CodecOptions
+from dns.exception import DNSException
 from pymongo import errors
 from pymongo.collection import Collection
 from pymongo.operations import DeleteOne, ReplaceOne
@@ -51,6 +52,11 @@ def mongo_errors() -> Iterator[None]:
             "then run again."
         ) from error
     except (errors.ConfigurationError, errors.InvalidURI) as error:
+        if isinstance(error.__cause__, DNSException):  # mongodb+srv:// is looked up at the start
+            raise ServiceUnreachable(
+                f"MongoDB's servers could not be looked up in DNS ({type(error.__cause__).__name__}). Check the "
+                "host in MONGO_URI and the network, then run again."
+            ) from None
         raise WrongSettings(
             f"MONGO_URI: expected an address such as mongodb://host:27017, found one that "
             f"{type(error).__name__} refuses"
@@ -87,8 +93,9 @@ class Store:
         try:
             with mongo_errors():
                 options: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
-                # A page counts as done only when it would survive the loss of a member.
-                durable = WriteConcern(w="majority") if "w=" not in uri else None
+                # A page counts as done only when it would survive the loss of a member; what the
+                # address asks for itself wins.
+                durable = WriteConcern(**{"w": "majority", **self._client.write_concern.document})
                 base = self._client.get_database(database, options, write_concern=durable)
                 self.documents: Collection[Document] = base[collection]
                 self.rejected: Collection[Document] = base[REJECTED]

@@ -47,7 +47,9 @@ class Outcome:
 
 
 class RepositoryWalk:
-    """The walk of one repository. `seen` hears how many pull requests were read."""
+    """The walk of one repository. `seen` hears how many pull requests were read, `expect` how many
+    are likely to come where only the walk can tell.
+    """
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class RepositoryWalk:
         page_size: int = 50,
         full_resync: bool = False,
         seen: Callable[[int], None] = lambda count: None,
+        expect: Callable[[int], None] = lambda count: None,
         check: Callable[[], None] = lambda: None,
         claim: Callable[[str], bool] = lambda repo_name: True,
     ) -> None:
@@ -72,6 +75,7 @@ class RepositoryWalk:
         self._overlap = overlap
         self._full_resync = full_resync
         self._seen = seen
+        self._expect = expect
         self._check = check
         self._claim = claim
         self._checkpoint = store.checkpoint(name)
@@ -122,6 +126,8 @@ class RepositoryWalk:
             page = self._ask(walk)
             if not self._adopt(page):
                 return None
+            if walk.floor is None and walk.position is None:
+                self._expect(page.likely)
             if self._checkpoint is not checkpoint:  # an old repository's new name, or the reverse
                 checkpoint, walk = self._checkpoint, self._begin()
                 continue

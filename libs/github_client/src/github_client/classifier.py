@@ -7,6 +7,7 @@ remains, else a minute and longer each time (docs.github.com, best practices for
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 from github_client import limits
@@ -58,14 +59,17 @@ def read_response(request: Request, response: Response, now: float) -> Reply:
         return _reply(request, response, data, now)
     if not isinstance(data, dict) or not ("data" in data or "errors" in data):
         raise _error(BrokenReply, request, "expected a GraphQL reply, found other JSON", response)
-    errors = tuple(_partial(error) for error in data.get("errors") or ())
-    content = data.get("data")
+    found, content = data.get("errors") or [], data.get("data")
+    if not isinstance(found, list):
+        raise _error(BrokenReply, request, "expected a list in `errors`, found other JSON", response)
+    errors = tuple(_partial(error) for error in found)
     if errors:
         _raise_for_graphql(request, response, errors, content, now)
     if not isinstance(content, dict):
         raise _error(BrokenReply, request, "expected an object in `data`, found none", response)
-    cost = (content.get("rateLimit") or {}).get("cost", 1)
-    return _reply(request, response, content, now, cost=cost, errors=errors)
+    rate = content.get("rateLimit")
+    cost = rate.get("cost") if isinstance(rate, dict) else None
+    return _reply(request, response, content, now, cost=cost if isinstance(cost, int) else 1, errors=errors)
 
 
 def _reply(
@@ -112,7 +116,11 @@ def _raise_for_status(request: Request, response: Response, now: float) -> NoRet
     if status == 403:
         if any(word in said.lower() for word in _BLOCKED_WORDS):
             raise _error(Blocked, request, said, response)
-        scopes = tuple(filter(None, headers.get("x-accepted-oauth-scopes", "").replace(" ", "").split(",")))
+        # Fine-grained tokens and Apps have permissions, classic tokens have scopes.
+        needed = headers.get("x-accepted-github-permissions") or headers.get("x-accepted-oauth-scopes", "")
+        scopes = tuple(filter(None, re.split(r"[,;\s]+", needed)))
+        if scopes:
+            said += f" (it takes a token with {' or '.join(scopes)})"
         if headers.get("x-github-sso"):
             said += " (the token is not authorised for the organisation's single sign-on)"
         raise Forbidden(f"{request.label}: {said or 'forbidden'}", scopes=scopes, status=status)

@@ -70,7 +70,7 @@ class BadCredentials(GitHubError):
 
 
 class Forbidden(GitHubError):
-    """The token may not do this. `scopes` are those that GitHub names as sufficient."""
+    """The token may not do this. `scopes` (or permissions) are those that GitHub names as sufficient."""
 
     def __init__(self, message: str, *, scopes: tuple[str, ...] = (), status: int = 0) -> None:
         super().__init__(message, status=status)
