@@ -91,6 +91,13 @@ def test_names_are_unique_and_the_readme_shows_the_table(repository: Path) -> No
     [
         ("branch_unrelated", {"head_ref": "fix-parsing", "title": "Fixed the parser"}, 0.0),
         ("branch_unrelated", {"head_ref": "patch-1"}, 1.0),
+        ("branch_unrelated", {"head_ref": "fix-parsing", "title": "Typo", "body": "in the parser"}, 0.5),
+        ("branch_unrelated", {"head_ref": "1.0"}, 1.0),
+        ("branch_untitled", {"head_ref": "fix-parsing", "title": "Typo", "body": "in the parser"}, 1.0),
+        ("branch_untitled", {"head_ref": "fix-parsing", "title": "Prefix of parsers"}, 0.5),
+        ("title_unrelated", {"head_ref": "fix-it", "title": "Fix old parser", "body": "It parses"}, 1 / 3),
+        ("title_unrelated", {"head_ref": "patch-1", "title": "Update README.md", "body": None}, 1.0),
+        ("title_unrelated", {"title": "1.0"}, 1.0),
         ("lines", {"additions": 3, "deletions": 4}, math.log(8)),
         ("lines", {"additions": None}, math.nan),
         ("lines_per_file", {"additions": 9, "deletions": 0, "changed_files": 0}, math.log(10)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import repeat
+from typing import NamedTuple
 
 from . import text
 from .accounts import account_years
@@ -17,8 +18,9 @@ NAN = math.nan
 USUAL_MERGE_SHARE = 0.6
 USUAL_MERGE_WEIGHT = 3.0
 FLAG_INDEX = {flag.name: index for index, flag in enumerate(FLAGS)}
-# Words of a branch name shorter than this say nothing.
-LEAST_BRANCH_WORD = 3
+# Shorter words say nothing of what a pull request is about, and the first letters of longer ones say enough.
+LEAST_WORD = 3
+BEGINNING = 4
 
 
 class Observation:
@@ -37,6 +39,7 @@ class Observation:
         # (mean information a word, information of all different words)
         self.title_information = information(facts.title_words, profile)
         self.body_information = information(facts.body_words, profile)
+        self.unrelated = unrelated(facts)
 
     def against_norm(self, name: str) -> float:
         """How many distances of the repository's quartiles a size lies above its median, in ln(1 + n)."""
@@ -74,23 +77,6 @@ class Observation:
             return NAN
         return float((additions - deletions) / (additions + deletions + 1))
 
-    def branch_unrelated(self) -> float:
-        """Share of the branch name's words of which title and description have nothing; 1 for no words.
-
-        Four letters, three of a short word, count as the same: fix-parser and "Fixes parsing".
-        """
-        facts = self.facts
-        words = [word for word in text.words(facts.head) if len(word) >= LEAST_BRANCH_WORD]
-        if not words:
-            return 1.0
-        # Words hold letters only, so a blank before it is the beginning of one.
-        title = " " + " ".join(facts.title_words)
-        others = [begin for word in words if (begin := " " + word[:4]) not in title]
-        if not others:
-            return 0.0
-        body = " " + " ".join(facts.body_words)
-        return sum([begin not in body for begin in others]) / len(words)
-
     def stranger_sensitive(self) -> float:
         """Sensitive files changed by an author of whom nothing was ever merged here; else 0."""
         files = self.facts.files
@@ -114,6 +100,42 @@ class Observation:
                 letters += 1
                 foreign += character > "\u024f"
         return foreign / letters if letters else 0.0
+
+
+class Unrelated(NamedTuple):
+    """Shares of words that the other parts have nothing of; 1 for no words.
+
+    branch_title: the branch name's, not in the title; branch: in neither title nor description; title: the
+    title's, in neither description nor branch name.
+    """
+
+    branch_title: float
+    branch: float
+    title: float
+
+
+def unrelated(facts: Facts) -> Unrelated:
+    """How little branch name, title and description have to do with each other.
+
+    Four letters, three of a short word, count as the same: fix-parser and "Fixes parsing".
+    """
+    branch_words = text.words(facts.head)
+    of_branch, of_title = _beginnings(branch_words), _beginnings(facts.title_words)
+    # Words hold letters only, so a blank before one is its beginning.
+    title = " " + " ".join(facts.title_words)
+    body = " " + " ".join(facts.body_words)
+    branch = " " + " ".join(branch_words)
+    untitled = [word for word in of_branch if word not in title]
+    elsewhere = [word for word in of_title if word not in branch]
+    return Unrelated(
+        len(untitled) / len(of_branch) if of_branch else 1.0,
+        sum([word not in body for word in untitled]) / len(of_branch) if of_branch else 1.0,
+        sum([word not in body for word in elsewhere]) / len(of_title) if of_title else 1.0,
+    )
+
+
+def _beginnings(words: Sequence[str]) -> list[str]:
+    return [" " + word[:BEGINNING] for word in words if len(word) >= LEAST_WORD]
 
 
 def information(words: Sequence[str], profile: CorpusProfile) -> tuple[float, float]:
