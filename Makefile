@@ -123,7 +123,7 @@ TESTS_spark_preprocess := tests/spark_preprocess
 TESTS_ml_training := tests/ml_training
 TESTS_model_serving := tests/pr_features tests/model_registry tests/model_serving
 TESTS_perf := tests/perf
-TESTS_local := tests/local_setup tests/system
+TESTS_local := tests/local_setup tests/contract tests/system
 TESTED := $(STAGES) perf local
 
 .PHONY: test test-long $(TESTED:%=test-%) $(TESTED:%=test-long-%)
