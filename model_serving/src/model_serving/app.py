@@ -12,6 +12,7 @@ from flask import Flask, Response, request
 
 from model_serving import routes
 from model_serving.dashboard import add_pages
+from model_serving.drift import DriftReports
 from model_serving.http_protocol import Limits, Request
 from model_serving.metrics import Metrics
 from model_serving.model import ServedModel
@@ -22,6 +23,7 @@ from model_serving.results import Results
 from model_serving.service import Service
 from model_serving.settings import Settings
 from model_serving.shared_state import SharedState
+from model_serving.simulation import Simulation
 from model_serving.traffic import TrafficRecorder, open_store
 from model_serving.writeback import WriteBack
 
@@ -42,6 +44,8 @@ class Parts:
     reloader: Reloader | None = None
     traffic: TrafficRecorder | None = None
     writeback: WriteBack | None = None
+    drift: DriftReports | None = None
+    simulation: Simulation | None = None
 
 
 class Application:
@@ -104,13 +108,14 @@ def create_app(
     flask.url_map.strict_slashes = False
     flask.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     handle_problems(flask)
-    recorder = Recorder(parts.metrics, parts.results, parts.traffic)
+    recorder = Recorder(parts.metrics, parts.results, parts.traffic, parts.simulation)
     predict = Predict(parts.service, recorder)
     routes.add_scoring(flask, predict)
-    routes.add_state(flask, parts.service, parts.metrics, parts.state, parts.reloader)
+    routes.add_state(flask, parts.service, parts.metrics, parts.state, parts.reloader, parts.drift)
     routes.add_protocol(flask, parts.service, recorder)
     routes.add_webhook(flask, parts.service, recorder, parts.writeback)
-    add_pages(flask, parts.service, parts.results)
+    routes.add_drift(flask, parts.drift, parts.simulation)
+    add_pages(flask, parts.service, parts.results, parts.drift)
     _count_requests(flask, parts.metrics)
     return Application(flask, parts, predict)
 
@@ -137,10 +142,13 @@ def worker_application(settings: Settings, model: ServedModel, state: SharedStat
     results = Results(metrics, state.folder / "deliveries")
     if uri := settings.mongo_uri.get_secret_value():
         results.connect(uri, settings.mongo_db, settings.scores_collection, settings.mongo_timeout_seconds)
-    traffic = None
+    traffic = drift = None
+    if settings.data_root:
+        store = open_store(settings.data_root, settings.do_spaces_bucket, settings.s3)
+        drift = DriftReports(store)
     if settings.data_root and settings.traffic_sample > 0:
         traffic = TrafficRecorder(
-            open_store(settings.data_root, settings.do_spaces_bucket, settings.s3),
+            store,
             metrics,
             sample=settings.traffic_sample,
             most_rows=settings.traffic_buffer_rows,
@@ -156,7 +164,8 @@ def worker_application(settings: Settings, model: ServedModel, state: SharedStat
         writeback.start()
     metrics.start()
     reloader.start()
-    parts = Parts(service, metrics, results, state, reloader, traffic, writeback)
+    simulation = Simulation(state.folder) if settings.simulate_drift else None
+    parts = Parts(service, metrics, results, state, reloader, traffic, writeback, drift, simulation)
     application = create_app(settings, parts=parts)
     # What stands now stays, and a request leaves no circles behind: looking for garbage seldom saves 4 % of its time.
     gc.collect()

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from model_serving import bodies
 from model_serving.charts import error_histogram
+from model_serving.drift import DriftReports, StoreFailed
 from model_serving.problems import Problem
 from model_serving.results import Results
 from model_serving.service import Service
@@ -40,7 +41,7 @@ HEADERS = {
 _DIRECTION = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def add_pages(flask: Flask, service: Service, results: Results) -> None:
+def add_pages(flask: Flask, service: Service, results: Results, drift: DriftReports | None = None) -> None:
     """Add the pages to the application."""
     settings = service.settings
     github = _web_address(settings.github_api_url)
@@ -71,6 +72,7 @@ def add_pages(flask: Flask, service: Service, results: Results) -> None:
             recent=results.recent(SHOWN),
             anomalous=results.anomalous(SHOWN),
             shared=results.shared,
+            drift=_drift(drift),
             **more,
         )
         return _html(html, status, POLICY)
@@ -145,6 +147,17 @@ def quality_table(quality: Any) -> list[Mapping[str, Any]]:
     if not isinstance(rows, list):
         return []
     return [row for row in rows if isinstance(row, Mapping) and {"what", "who", "value"} <= set(row)][:60]
+
+
+def _drift(reports: DriftReports | None) -> Mapping[str, Any] | None:
+    """The newest report with how the last retraining ended; None where there is none to be had."""
+    try:
+        report = reports.latest() if reports is not None else None
+    except StoreFailed:
+        return None
+    if report is None or reports is None:
+        return None
+    return {**report, "retraining": reports.retraining()}
 
 
 def _web_address(api: str) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 from model_serving.inference_protocol import InferRequest, InferResponse, ModelMetadata
 from model_serving.payloads import GithubPullRequest, ProblemObject, PullRequestDocument, Score, Scores
+from model_serving.simulation import KINDS, NONE
 
 _TYPES = [
     PullRequestDocument, GithubPullRequest, Score, Scores, ProblemObject, InferRequest, InferResponse, ModelMetadata,
@@ -108,6 +109,31 @@ def _paths(model: str, most: int) -> dict[str, Any]:
                 ),
                 "security": [{"reload": []}],
             }
+        },
+        "/drift": {
+            "get": _get("drift", "The drift job's newest report", {"type": "object"}, (404, 503)),
+        },
+        "/drift/report": {
+            "get": _get(
+                "drift_report",
+                "Its page for people",
+                {"type": "string"},
+                (404, 503),
+                "text/html; charset=utf-8",
+            ),
+        },
+        "/simulate-drift": {
+            "post": _post(
+                "simulate_drift",
+                "Record rows as if the traffic had changed; switched off in production",
+                {
+                    "type": "object",
+                    "properties": {"drift_type": {"enum": [*KINDS, NONE]}},
+                    "required": ["drift_type"],
+                },
+                {"type": "object"},
+                (400, 403, 413, 415, 422),
+            )
         },
         "/webhooks/github": {
             "post": _post(

@@ -24,6 +24,7 @@ from model_serving.metrics import Metrics
 from model_serving.problems import MEDIA_TYPE, Problem, unexpected
 from model_serving.results import Results, entry
 from model_serving.service import Batch, Service
+from model_serving.simulation import Simulation
 from model_serving.traffic import TrafficRecorder
 
 PATH = "/predict"
@@ -52,8 +53,14 @@ class Asked(NamedTuple):
 class Recorder:
     """What happens with scores beside the answer; a load test (X-Request-Purpose) is recorded nowhere."""
 
-    def __init__(self, metrics: Metrics, results: Results, traffic: TrafficRecorder | None) -> None:
-        self.metrics, self.results, self.traffic = metrics, results, traffic
+    def __init__(
+        self,
+        metrics: Metrics,
+        results: Results,
+        traffic: TrafficRecorder | None,
+        simulation: Simulation | None = None,
+    ) -> None:
+        self.metrics, self.results, self.traffic, self.simulation = metrics, results, traffic, simulation
 
     def record(self, batch: Batch, load_test: bool, *, requests: int = 1) -> bool:
         """Count the scores and take a sample for drift; False for a load test.
@@ -65,9 +72,12 @@ class Recorder:
             return False
         self.metrics.scored(batch.scores)
         if self.traffic is not None:
+            values = batch.values
             errors = np.array([score["reconstruction_error"] for score in batch.scores], dtype=np.float32)
             flags = np.array([score["is_anomaly"] for score in batch.scores], dtype=bool)
-            self.traffic.record(batch.model.version, batch.model.features, batch.values, errors, flags)
+            if self.simulation is not None and (changed := self.simulation.changed(batch)) is not None:
+                values, errors, flags = changed
+            self.traffic.record(batch.model.version, batch.model.features, values, errors, flags)
         return True
 
     def keep(self, batch: Batch, items: Any, origin: str) -> None:

@@ -14,6 +14,7 @@ from flask import Flask, Response, request
 from stage_runtime.exits import ServiceUnreachable, StageError, UnusableInput
 
 from model_serving import bodies, inference_protocol, openapi, webhook
+from model_serving.drift import DriftReports, StoreFailed
 from model_serving.metrics import Metrics
 from model_serving.model import BrokenModel, ServedModel
 from model_serving.predicting import JSON, LOAD_TEST, PATH, Predict, Recorder, request_id
@@ -21,9 +22,21 @@ from model_serving.problems import Problem
 from model_serving.reloading import Reloader
 from model_serving.service import Service
 from model_serving.shared_state import SharedState
+from model_serving.simulation import KINDS, NONE, Simulation
 from model_serving.writeback import WriteBack, target_of
 
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
+# The page is a whole application of Evidently's in one file: it gets an origin of its own, where it reaches no cookie,
+# no form and no address, and may not be framed.
+REPORT_HEADERS = {
+    "Content-Security-Policy": "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -51,7 +64,12 @@ def add_scoring(flask: Flask, predict: Predict) -> None:
 
 
 def add_state(
-    flask: Flask, service: Service, metrics: Metrics, state: SharedState | None, reloader: Reloader | None
+    flask: Flask,
+    service: Service,
+    metrics: Metrics,
+    state: SharedState | None,
+    reloader: Reloader | None,
+    drift: DriftReports | None = None,
 ) -> None:
     """/health, /ready, /model, /metrics, /reload, /openapi.json."""
     settings = service.settings
@@ -88,7 +106,7 @@ def add_state(
     @flask.get("/metrics")
     def exposition() -> Response:
         text, kind = metrics.exposition()
-        return Response(text, content_type=kind)
+        return Response(text + (drift.exposition() if drift is not None else b""), content_type=kind)
 
     @flask.get("/openapi.json")
     def description() -> Response:
@@ -115,6 +133,64 @@ def add_state(
                 HTTPStatus.SERVICE_UNAVAILABLE, "registry", f"the served model stays: {error}", headers=retry
             ) from error
         return json_response(asdict(outcome), 200 if outcome.converged else 202)
+
+
+def add_drift(flask: Flask, drift: DriftReports | None, simulation: Simulation | None) -> None:
+    """/drift, /drift/report and, where it is switched on, /simulate-drift."""
+
+    def reports() -> DriftReports:
+        if drift is None:
+            raise Problem(
+                HTTPStatus.NOT_FOUND, "no-report", "DATA_ROOT is not set: there are no drift reports"
+            )
+        return drift
+
+    @flask.get("/drift")
+    def verdict() -> Response:
+        try:
+            report = reports().latest()
+            retraining = reports().retraining()
+        except StoreFailed as error:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "store", "the object store did not answer"
+            ) from error
+        if report is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "no-report", "no drift report yet: the drift job makes them")
+        return json_response({**report, "retraining": retraining})
+
+    @flask.get("/drift/report")
+    def page() -> Response:
+        try:
+            content = reports().page()
+        except StoreFailed as error:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "store", "the object store did not answer"
+            ) from error
+        if content is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "no-report", "the newest drift report has no page")
+        answer = Response(content, content_type="text/html; charset=utf-8")
+        answer.headers.update(REPORT_HEADERS)
+        return answer
+
+    @flask.post("/simulate-drift")
+    def simulate() -> Response:
+        if simulation is None:
+            raise Problem(HTTPStatus.FORBIDDEN, "switched-off", "SIMULATE_DRIFT is not set")
+        body = bodies.read_json(request.environ)
+        try:
+            asked = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, "not-json", "expected a JSON object") from error
+        kind = asked.get("drift_type") if isinstance(asked, dict) else None
+        if kind not in (*KINDS, NONE):
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "wrong-value",
+                f"drift_type: expected one of {', '.join((*KINDS, NONE))}",
+                field="drift_type",
+            )
+        simulation.set(kind)
+        return json_response({"drift_type": kind})
 
 
 def _check_token(expected: str) -> None:

@@ -92,6 +92,10 @@ class Settings(StageSettings):
     traffic_buffer_rows: int = Field(
         default=20_000, ge=1, description="most rows a worker holds; beyond that they are dropped and counted"
     )
+    simulate_drift: bool = Field(
+        default=False,
+        description="let POST /simulate-drift change what is recorded, to show the drift loop; never in production",
+    )
     do_spaces_endpoint: str = Field(default="", description="S3 endpoint; empty: AWS")
     do_spaces_bucket: str = Field(default="", description="bucket of DATA_ROOT where that names none")
     do_spaces_access_key: SecretStr = Field(default=SecretStr(""), description="S3 access key")

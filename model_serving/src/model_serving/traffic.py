@@ -43,7 +43,10 @@ class Rows(NamedTuple):
 
 
 class Store(Protocol):
-    """Where files go."""
+    """Where files go, and where the drift job's reports come from."""
+
+    def get(self, path: str) -> bytes | None:
+        """Content of a file, None where there is none. Raises on any failure."""
 
     def put(self, path: str, data: bytes) -> None:
         """Write one new file; the path is relative to the root. Raises on any failure."""
@@ -54,6 +57,12 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def get(self, path: str) -> bytes | None:
+        try:
+            return (self.root / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def put(self, path: str, data: bytes) -> None:
         file = self.root / path
@@ -71,7 +80,17 @@ class S3Store:
 
     def __init__(self, bucket: str, prefix: str, access: S3Access) -> None:
         self.bucket, self.prefix = bucket, prefix
-        self.client, _ = s3_client(access)
+        self.client, self._failures = s3_client(access)
+
+    def get(self, path: str) -> bytes | None:
+        try:
+            return bytes(
+                self.client.get_object(Bucket=self.bucket, Key=f"{self.prefix}{path}")["Body"].read()
+            )
+        except self._failures as error:
+            if getattr(error, "response", {}).get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
+                return None
+            raise
 
     def put(self, path: str, data: bytes) -> None:
         self.client.put_object(Bucket=self.bucket, Key=f"{self.prefix}{path}", Body=data)
