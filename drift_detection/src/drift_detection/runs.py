@@ -1,0 +1,58 @@
+"""A drift run in the data root: ``drift-runs/{id}/report.json`` and ``report.html``; ``latest.json`` is the newest."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from drift_detection.store import Store
+
+RUNS = "drift-runs"
+LATEST = f"{RUNS}/latest.json"
+AT_ONCE = 20
+
+
+def new_run_id(now: datetime) -> str:
+    """Sorts by time; two of the same second differ."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+
+
+def publish(store: Store, run_id: str, report: Mapping[str, Any], page: bytes | None) -> None:
+    """Write the page, then the report, then name it the newest: a reader never finds half a run."""
+    content = json.dumps(report, indent=1, allow_nan=False).encode()
+    if page is not None:
+        store.write(f"{RUNS}/{run_id}/report.html", page)
+    store.write(f"{RUNS}/{run_id}/report.json", content)
+    store.write(LATEST, content)
+
+
+def latest(store: Store) -> dict[str, Any] | None:
+    """The newest report; None where there is none that can be read."""
+    content = store.read(LATEST)
+    if content is None:
+        return None
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def forget_pages(store: Store, kept: int) -> int:
+    """Delete pages but for the newest; they are megabytes, the reports stay. Returns how many went.
+
+    Only the AT_ONCE runs behind those are looked at: what is older went before.
+    """
+    runs = [name for name in store.folders(RUNS) if name[:8].isdigit()]
+    pages = [
+        entry.path
+        for name in sorted(runs, reverse=True)[kept : kept + AT_ONCE]
+        for entry in store.entries(f"{RUNS}/{name}")
+        if entry.path.endswith("/report.html")
+    ]
+    for page in pages:
+        store.delete(page)
+    return len(pages)
