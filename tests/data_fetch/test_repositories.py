@@ -27,9 +27,12 @@ def test_what_is_no_repository_is_named(text: str) -> None:
 
 def test_an_unreadable_list_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    for name in ("missing", "binary"):
+    (tmp_path / "empty").write_text("# none yet\n")
+    for name in ("missing", "binary", "empty"):
         with pytest.raises(WrongSettings, match=name):
             parse_repositories(f"@{tmp_path / name}")
+    with pytest.raises(WrongSettings, match="at least one repository"):
+        parse_repositories(" , ")
 
 
 def test_a_shard_is_given_or_comes_from_the_job() -> None:

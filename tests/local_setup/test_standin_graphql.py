@@ -304,3 +304,36 @@ def test_search_and_owners(client: Any, corpus: Corpus, busiest: str) -> None:
     assert client.graphql('{ repositoryOwner(login: "nobody") { login } }') == {
         "data": {"repositoryOwner": None}
     }
+
+
+def test_ids_beyond_32_bits_are_null_as_in_githubs_int(client: Any, corpus: Corpus) -> None:
+    pull = {**next(corpus.pulls(corpus.repositories()[0].full_name)), "id": 2**31, "number": 1}
+    repository = {"id": 2**31, "full_name": "big/ids", "owner": {"login": "big", "id": 2**31, "type": "User"}}
+    pull.update(base={**pull["base"], "repo": repository}, user={"login": "x", "id": 2**31, "type": "User"})
+    corpus.add(pull)
+    answer = client.graphql(
+        """{ repository(owner: "big", name: "ids") { databaseId owner { ... on User { databaseId } }
+             pullRequest(number: 1) { databaseId fullDatabaseId author { ... on User { databaseId } } } } }"""
+    )
+    assert "errors" not in answer
+    found = answer["data"]["repository"]
+    assert (found["databaseId"], found["owner"]["databaseId"]) == (None, None)
+    assert found["pullRequest"] == {
+        "databaseId": None,
+        "fullDatabaseId": str(2**31),
+        "author": {"databaseId": None},
+    }
+
+
+@pytest.mark.parametrize(
+    ("rest", "graphql"),
+    [("dependabot[bot]", "dependabot"), ("Copilot", "copilot-swe-agent")],
+)
+def test_a_bot_has_its_apps_name(client: Any, corpus: Corpus, busiest: str, rest: str, graphql: str) -> None:
+    number = next(corpus.pulls(busiest))["number"]
+    corpus.update(busiest, number, user={"login": rest, "id": 7, "type": "Bot"})
+    owner, name = busiest.split("/")
+    query = """query($owner: String!, $name: String!, $number: Int!) {
+        repository(owner: $owner, name: $name) { pullRequest(number: $number) { author { login } } } }"""
+    answer = client.graphql(query, owner=owner, name=name, number=number)
+    assert answer["data"]["repository"]["pullRequest"]["author"]["login"] == graphql

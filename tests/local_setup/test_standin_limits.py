@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from local_setup.github_standin import Corpus, GitHubStandIn, Latency, Limits, ManualClock
-from local_setup.github_standin.apps import App, BadJwt, verify
-
-E = 65537
+from local_setup.github_standin.apps import App, BadJwt, public_key, verify
 
 
 def test_a_wrong_token_is_401_and_none_is_anonymous(standin: GitHubStandIn, busiest: str) -> None:
@@ -99,75 +99,37 @@ def test_an_enterprise_servers_paths_and_a_server_without_graphql(
     assert client.post("{ viewer { login } }").status == 404
 
 
-# GitHub Apps. A small RSA in the open, so that the check itself is tested and no library is needed.
+# GitHub Apps
 
-
-def _prime(start: int) -> int:
-    number = start | 1
-    while any(pow(base, number - 1, number) != 1 for base in (2, 3, 5, 7, 11, 13)):
-        number += 2
-    return number
-
-
-FIRST, SECOND = _prime(2**520 + 12_345), _prime(2**521 + 99_999)
-MODULUS = FIRST * SECOND
-PRIVATE = pow(E, -1, (FIRST - 1) * (SECOND - 1))
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PUBLIC_PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def signed(claims: dict[str, Any], algorithm: str = "RS256") -> str:
-    import hashlib
-
-    head = _text(json.dumps({"alg": algorithm, "typ": "JWT"}).encode())
-    content = f"{head}.{_text(json.dumps(claims).encode())}"
-    size = (MODULUS.bit_length() + 7) // 8
-    digest = (
-        bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(content.encode()).digest()
-    )
-    padded = b"\x00\x01" + b"\xff" * (size - len(digest) - 3) + b"\x00" + digest
-    return f"{content}.{_text(pow(int.from_bytes(padded), PRIVATE, MODULUS).to_bytes(size))}"
-
-
-def der(tag: int, content: bytes) -> bytes:
-    length = len(content)
-    head = bytes([length]) if length < 128 else b"\x82" + length.to_bytes(2)
-    return bytes([tag]) + head + content
-
-
-def public_pem() -> str:
-    def number(value: int) -> bytes:
-        return der(0x02, b"\x00" + value.to_bytes((value.bit_length() + 7) // 8))
-
-    key = der(0x30, number(MODULUS) + number(E))
-    oid = der(0x30, bytes.fromhex("06092a864886f70d0101010500"))
-    text = base64.b64encode(der(0x30, oid + der(0x03, b"\x00" + key))).decode()
-    return f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n"
+    return jwt.encode(claims, None if algorithm == "none" else KEY, algorithm)
 
 
 def test_an_installation_gets_a_token_that_ends_after_an_hour(
     standin: GitHubStandIn, clock: ManualClock, busiest: str
 ) -> None:
-    standin.add_app("12", public_pem(), [34])
+    standin.add_app("12", PUBLIC_PEM, [34])
     now = int(clock.now())
-    jwt = signed({"iat": now - 60, "exp": now + 540, "iss": "12"})
+    token_request = signed({"iat": now - 60, "exp": now + 540, "iss": "12"})
 
     def ask(installation: int, token: str) -> Any:
         url = f"http://h/app/installations/{installation}/access_tokens"
         return standin.request("POST", url, {"Authorization": f"Bearer {token}"}, b"{}")
 
-    reply = ask(34, jwt)
+    reply = ask(34, token_request)
     assert reply.status == 201
     token = json.loads(reply.body)["token"]
     header = {"Authorization": f"token {token}"}
     assert standin.request("GET", f"http://h/repos/{busiest}", header).status == 200
-    assert ask(35, jwt).status == 404
-    assert ask(34, jwt[:-4] + "AAAA").status == 401
+    assert ask(35, token_request).status == 404
+    assert ask(34, token_request[:-4] + "AAAA").status == 401
     clock.advance(3601)
     assert standin.request("GET", f"http://h/repos/{busiest}", header).status == 401
-    assert "too far in the past" in json.loads(ask(34, jwt).body)["message"]
+    assert "too far in the past" in json.loads(ask(34, token_request).body)["message"]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +143,22 @@ def test_an_installation_gets_a_token_that_ends_after_an_hour(
     ],
 )
 def test_other_jwts_are_refused(claims: dict[str, Any], algorithm: str, message: str) -> None:
-    app = App("12", MODULUS, E, frozenset({34}))
+    app = App("12", public_key(PUBLIC_PEM), frozenset({34}))
     verify(app, signed({"iat": 0, "exp": 300, "iss": "12"}), 100.0)
     with pytest.raises(BadJwt, match=message):
         verify(app, signed(claims, algorithm), 100.0)
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "no key",
+        ec.generate_private_key(ec.SECP256R1())
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        .decode(),
+    ],
+)
+def test_a_key_of_another_kind_is_refused(pem: str) -> None:
+    with pytest.raises(ValueError, match="RSA public key in PEM"):
+        public_key(pem)

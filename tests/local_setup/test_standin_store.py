@@ -76,8 +76,11 @@ def test_bad_lines_are_named_and_the_rest_is_served(tmp_path: Path, pulls: list[
     lines = [good, "{cut off", "[]", '{"number": 1}', "", json.dumps({**pulls[1], "created_at": "soon"})]
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     corpus = Corpus()
-    assert corpus.load(path) == 1
+    aside: list[tuple[int, bytes]] = []
+    assert corpus.load(path, lambda *line: aside.append(line)) == 1
     assert corpus.unusable_count == 4
+    assert [number for number, _ in aside] == [2, 3, 4, 6]
+    assert aside[0][1] == b"{cut off\n"
     assert [reason.split(":")[1] for reason in corpus.unusable] == ["2", "3", "4", "6"]
 
 
@@ -121,3 +124,12 @@ def test_all_real_records_are_served(pr_data: Path) -> None:
     ]
     assert counts == [485, 1292]
     assert (len(corpus), corpus.unusable_count) == (1777, 0)
+
+
+def test_a_repository_without_an_id_gets_one_that_graphql_can_say() -> None:
+    corpus = Corpus()
+    for number in range(200):
+        corpus.add_repository(f"acme/tool-{number}")
+    identities = {one.identity for one in corpus.repositories()}
+    assert len(identities) == 200
+    assert max(identities) < 2**31

@@ -205,6 +205,10 @@ def test_left_out_keys_and_nulls_are_the_same():
             {"user": {"login": "Copilot", "id": 6, "type": "Bot"}},
             {"author": {"__typename": "Bot", "login": "copilot-swe-agent", "databaseId": 6}},
         ),
+        (
+            {"user": {"login": "Copilot", "id": 6, "type": "Bot"}},
+            {"author": {"__typename": "Bot", "login": "copilot-swe-agent[bot]", "databaseId": 6}},
+        ),
         ({}, {"fullDatabaseId": None, "databaseId": 3_000_000_001}),
     ],
 )

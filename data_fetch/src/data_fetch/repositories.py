@@ -15,7 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]+/(?:[A-Za-z0-9_.-]+|\*)")
 def parse_repositories(text: str) -> list[str]:
     """The entries of GITHUB_REPOS in order, each once: `owner/name` or `owner/*`.
 
-    Raises WrongSettings for anything else and for a file that cannot be read.
+    Raises WrongSettings for anything else, for a file that cannot be read and for a list of none.
     """
     entries: list[str] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -26,6 +26,8 @@ def parse_repositories(text: str) -> list[str]:
     for entry in entries:
         if not _NAME.fullmatch(entry):
             raise WrongSettings(f"GITHUB_REPOS: expected owner/name or owner/*, found {entry[:100]!r}")
+    if text.strip() and not entries:
+        raise WrongSettings(f"GITHUB_REPOS: expected at least one repository, found none in {text[:100]!r}")
     return unique(entries)
 
 

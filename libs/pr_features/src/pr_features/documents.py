@@ -73,7 +73,8 @@ CONTRACT_FIELDS: tuple[str, ...] = (
     "schema_version",
 )
 
-#: Bots that REST does not spell as GraphQL's login with [bot]: GraphQL's login -> REST's.
+#: Bots that REST does not spell as GraphQL's login with [bot]: GraphQL's login -> REST's. REST calls the
+#: App copilot-swe-agent (bot 198982749) just Copilot; Shopify/shipit-engine#1411 quotes such a reply.
 _REST_BOTS = {"copilot-swe-agent": "Copilot", "Copilot": "Copilot"}
 
 
@@ -289,7 +290,8 @@ def _graphql_author(author: Any) -> tuple[str | None, int | None, str | None]:
     kind = values.read_name(get("__typename"), "author.__typename")
     if login == "ghost":
         return None, None, None
-    if kind == "Bot" and login is not None and not login.endswith("[bot]"):
+    if kind == "Bot" and login is not None:
+        login = login.removesuffix("[bot]")
         login = _REST_BOTS.get(login, f"{login}[bot]")
     return login, values.read_id(get("databaseId"), "author.databaseId", False), kind
 

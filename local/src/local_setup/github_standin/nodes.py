@@ -14,6 +14,8 @@ from graphql import GraphQLError
 from local_setup.github_standin.store import Repository
 
 WEB = "https://github.com"
+_GRAPHQL_BOTS = {"Copilot": "copilot-swe-agent"}
+"""The one bot whose name in REST is not its App's name."""
 
 
 def pull_request(pull: Mapping[str, Any], repository: Repository) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def pull_request(pull: Mapping[str, Any], repository: Repository) -> dict[str, A
     return {
         "__typename": "PullRequest",
         "id": get("node_id") or f"PR_{pull['id']}",
-        "databaseId": pull["id"] if pull["id"] < 2**31 else None,
+        "databaseId": int32(pull["id"]),
         "fullDatabaseId": str(pull["id"]),
         "number": pull["number"],
         "title": get("title"),
@@ -70,13 +72,18 @@ def actor(user: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None
     kind, login = user.get("type", "User"), user["login"]
     if kind == "Bot":
-        login = login.removesuffix("[bot]")
+        login = _GRAPHQL_BOTS.get(login, login.removesuffix("[bot]"))
     return {
         "__typename": kind,
         "login": login,
-        "databaseId": user.get("id"),
+        "databaseId": int32(user.get("id")),
         "url": user.get("html_url") or f"{WEB}/{login}",
     }
+
+
+def int32(identity: int | None) -> int | None:
+    """GraphQL's Int has 32 bits: a databaseId beyond them is null."""
+    return identity if identity is not None and identity < 2**31 else None
 
 
 def _file(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -175,7 +175,7 @@ def _owner_of(corpus: Corpus, login: str) -> dict[str, Any] | None:
             return {
                 "__typename": kind if kind in {"Organization", "User"} else "User",
                 "login": owner_login(repository),
-                "databaseId": owner.get("id"),
+                "databaseId": nodes.int32(owner.get("id")),
                 "url": f"{nodes.WEB}/{owner_login(repository)}",
             }
     return None
@@ -248,7 +248,7 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
     "Organization.repositories": _repositories_of,
     "User.repositories": _repositories_of,
     "Repository.id": lambda one, info: one.facts.get("node_id") or f"R_{one.identity}",
-    "Repository.databaseId": lambda one, info: one.identity,
+    "Repository.databaseId": lambda one, info: nodes.int32(one.identity),
     "Repository.name": lambda one, info: one.full_name.split("/")[1],
     "Repository.nameWithOwner": lambda one, info: one.full_name,
     "Repository.isArchived": lambda one, info: bool(one.facts.get("archived")),

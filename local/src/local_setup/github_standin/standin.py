@@ -98,8 +98,7 @@ class GitHubStandIn:
 
     def add_app(self, app_id: str, public_key_pem: str, installations: Iterable[int]) -> None:
         """Accept a GitHub App, which then gets tokens for its installations."""
-        modulus, exponent = apps.public_key(public_key_pem)
-        self._apps[app_id] = apps.App(app_id, modulus, exponent, frozenset(installations))
+        self._apps[app_id] = apps.App(app_id, apps.public_key(public_key_pem), frozenset(installations))
 
     # Answering
 

@@ -182,27 +182,30 @@ class Corpus:
 
     # Loading
 
-    def load(self, path: Path) -> int:
+    def load(self, path: Path, aside: Callable[[int, bytes], None] = lambda number, line: None) -> int:
         """Add every line of a ``.jsonl`` or ``.jsonl.gz``; how many could be used.
 
-        A line that is no pull request is skipped and noted in ``unusable``. Raises CorpusError
-        when the file cannot be read at all.
+        A line that is no pull request is skipped, noted in ``unusable`` and given to ``aside`` with
+        its number from 1. Raises CorpusError when the file cannot be read at all.
         """
         used = 0
         try:
             opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
             with opened as lines:
                 for number, line in enumerate(lines, start=1):
-                    used += self._load_line(path, number, line)
+                    if not line.strip():
+                        continue
+                    if self._load_line(path, number, line):
+                        used += 1
+                    else:
+                        aside(number, line)
         except FileNotFoundError as error:
             raise CorpusError(f"{path}: no such corpus file") from error
         except (OSError, EOFError, zlib.error) as error:
             raise CorpusError(f"{path}: expected JSON lines, plain or gzip, but {error}") from error
         return used
 
-    def _load_line(self, path: Path, number: int, line: bytes) -> int:
-        if not line.strip():
-            return 0
+    def _load_line(self, path: Path, number: int, line: bytes) -> bool:
         try:
             self.add(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -210,8 +213,8 @@ class Corpus:
             if len(self.unusable) < UNUSABLE_LINES_KEPT:
                 reason = f"{type(error).__name__} {error}"[:120]
                 self.unusable.append(f"{path}:{number}: no pull-request object: {reason}")
-            return 0
-        return 1
+            return False
+        return True
 
     def add(self, pull: Mapping[str, Any]) -> None:
         """Add a REST object; of one that is there already the later updated stays.
@@ -251,7 +254,8 @@ class Corpus:
     def _new(self, full_name: str, facts: Mapping[str, Any]) -> Repository:
         identity = facts.get("id")
         if not isinstance(identity, int) or identity in self._by_id:
-            identity = zlib.crc32(full_name.lower().encode()) | 1 << 30
+            # Below 2**31, which is where GraphQL's databaseId ends.
+            identity = zlib.crc32(full_name.lower().encode()) >> 2 | 1 << 30
         repository = Repository(full_name, identity, {**facts, "id": identity})
         self._repositories[full_name.lower()] = self._by_id[identity] = repository
         return repository

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +22,30 @@ WARNINGS = 10
 
 
 class Opened(NamedTuple):
-    """Settings for data_fetch, and how many lines of the files the stand-in could not serve."""
+    """Settings for data_fetch; how many lines the stand-in could not serve, and the files that hold them."""
 
     settings: dict[str, str]
-    unusable: int
+    unusable: int = 0
+    aside: tuple[Path, ...] = ()
+
+
+class Aside:
+    """The lines of one file that the stand-in cannot serve, each at its own number between empty ones.
+
+    So what data_fetch says of a line when it rejects it is true of the file that the user gave. There
+    is no file where there is no such line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._last = 0
+
+    def __call__(self, number: int, line: bytes) -> None:
+        """Keep a line."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as lines:
+            lines.write(b"\n" * (number - 1 - self._last) + line.rstrip(b"\n") + b"\n")
+        self._last = number
 
 
 @dataclass(frozen=True)
@@ -69,15 +90,24 @@ class Source:
                     "GITHUB_REPOS needs GITHUB_TOKEN: make a fine-grained token with read access to public"
                     " repositories on GitHub's page Settings > Developer settings, and export it"
                 )
-            yield Opened({"GITHUB_REPOS": self.repos}, 0)
+            yield Opened({"GITHUB_REPOS": self.repos})
             return
         corpus = Corpus()
-        for name in self.corpus:
-            corpus.load(Path(name))
+        unusable = workspace.out / "unusable"
+        shutil.rmtree(unusable, ignore_errors=True)
+        kept = []
+        for position, name in enumerate(self.corpus):
+            # A folder for each: two files of the corpus may have the same name.
+            kept.append(Aside(unusable / str(position) / Path(name).name.removesuffix(".gz")))
+            corpus.load(Path(name), kept[-1])
         for reason in corpus.unusable[:WARNINGS]:
             print(f"warning: not served, no pull request: {reason}", file=sys.stderr)
         if corpus.unusable_count > WARNINGS:
             print(f"warning: {corpus.unusable_count} such lines in all", file=sys.stderr)
+        if not corpus.repositories():
+            raise CorpusError(
+                f"CORPUS: no line of {', '.join(self.corpus)} is a pull request of GitHub's REST API"
+            )
         listing = workspace.out / "repositories.txt"
         listing.write_text(
             "\n".join(repository.full_name for repository in corpus.repositories()) + "\n", "utf-8"
@@ -88,4 +118,5 @@ class Source:
                 "GITHUB_TOKEN": DEFAULT_TOKEN,
                 "GITHUB_REPOS": f"@{listing}",
             }
-            yield Opened(settings, corpus.unusable_count)
+            aside = tuple(one.path for one in kept if one.path.exists())
+            yield Opened(settings, corpus.unusable_count, aside)

@@ -52,6 +52,9 @@ class Run:
         with source.opened(self.workspace) as opened:
             self.unusable = opened.unusable
             self.stage("fetch", "data_fetch", **opened.settings)
+        if opened.aside:  # nothing is dropped without a word: each gets its reason in `rejected`
+            files = ",".join(map(str, opened.aside))
+            processes.run("data_fetch", ["--from-file", files, "--max-rejected-share", "1"], self.environ)
 
     def preprocess(self) -> None:
         self.stage("preprocess", "spark_preprocess")
@@ -108,7 +111,9 @@ class Run:
         uri, database, _ = self.mongo
         client: MongoClient[dict[str, Any]]
         with MongoClient(uri) as client:
-            return self.unusable + int(client[database]["rejected"].count_documents({}))
+            # Lines of earlier runs stay in `rejected` when the file was mended: this run's are counted.
+            fetched = client[database]["rejected"].count_documents({"source": {"$ne": "file"}})
+            return self.unusable + int(fetched)
 
     def titles(self, wanted: list[dict[str, Any]]) -> dict[tuple[str, int], str]:
         """Titles of a few scored pull requests."""
