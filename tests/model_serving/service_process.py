@@ -29,6 +29,7 @@ class ServiceProcess:
             name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}
         }
         environ |= {name.upper(): str(value) for name, value in (defaults | settings).items()}
+        self.workers = int(environ["WORKERS"])
         self.log_file = folder / "log"
         with self.log_file.open("wb") as log:
             # A session of its own: a Ctrl-C at the tests must not reach the workers one by one.
@@ -48,17 +49,20 @@ class ServiceProcess:
         """The log's JSON lines."""
         return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
 
-    def wait_until_ready(self, seconds: float = 60.0) -> None:
+    def wait_until_ready(self, seconds: float = 120.0, workers: int | None = None) -> None:
+        """Until so many workers serve, by default all: the service is ready with its first one."""
+        workers = workers or self.workers
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert self.process.poll() is None, self.log
             try:
-                if self.get("/ready")[0] == 200:
+                status, model = self.get("/model")
+                if status == self.get("/ready")[0] == 200 and len(model["workers"]) >= workers:
                     return
             except OSError:
                 pass
             time.sleep(0.05)
-        raise AssertionError(f"not ready after {seconds} s:\n{self.log}")
+        raise AssertionError(f"{workers} workers not ready after {seconds} s:\n{self.log}")
 
     def request(
         self,
@@ -83,7 +87,7 @@ class ServiceProcess:
             connection.close()
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        return self.request("GET", path, headers=headers, timeout=5.0)
+        return self.request("GET", path, headers=headers)
 
     def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
         return self.request(
@@ -102,6 +106,14 @@ class ServiceProcess:
                 if line.startswith("Pss:"):
                     total += int(line.split()[1])
         return total / 1024
+
+    def cpu_seconds(self) -> float:
+        """Processor time of arbiter and workers until now."""
+        ticks = 0
+        for pid in [self.process.pid, *self.worker_pids()]:
+            parts = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+            ticks += int(parts[11]) + int(parts[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def terminate(self) -> int:
         """SIGTERM, and the exit code."""

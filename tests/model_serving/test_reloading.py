@@ -69,8 +69,17 @@ def versions(service: ServiceProcess) -> set[str]:
     return {worker["version"] for worker in service.get("/model")[1]["workers"]}
 
 
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def test_all_workers_follow(start: Callable[..., ServiceProcess], registry: Registry) -> None:
-    service = start(mlflow_tracking_uri=registry.uri, workers=3, reload_token=TOKEN, reload_poll_seconds=0)
+    settings = {"workers": 3, "reload_token": TOKEN, "reload_poll_seconds": 0}
+    service = start(wait=False, mlflow_tracking_uri=registry.uri, **settings)
+    service.wait_until_ready(workers=1)  # the others are somewhere in their start
     before = service.post("/predict", pull_request(1))[1]
     assert reload(service)[1]["changed"] is False
     registry.champion(2)
@@ -122,14 +131,11 @@ def test_without_a_token_nobody_reloads(start: Callable[..., ServiceProcess]) ->
 def test_the_alias_is_polled(start: Callable[..., ServiceProcess], registry: Registry) -> None:
     service = start(mlflow_tracking_uri=registry.uri, workers=2, reload_poll_seconds=0.3)
     registry.champion(4)
-    time.sleep(1.5)
+    refused = 'model_serving_reloads_total{result="refused"} 1.0'
+    wait_for(lambda: refused in service.get("/metrics")[1])
     assert versions(service) == {"1"}
-    assert 'model_serving_reloads_total{result="refused"} 1.0' in service.get("/metrics")[1]
     registry.champion(2)
-    end = time.monotonic() + 20
-    while versions(service) != {"2"}:
-        assert time.monotonic() < end, service.log
-        time.sleep(0.1)
+    wait_for(lambda: versions(service) == {"2"})
 
 
 def test_a_worker_that_starts_later_serves_the_new_version(

@@ -6,6 +6,8 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from service_process import ServiceProcess
 
 
 def connect(service: ServiceProcess) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", service.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", service.port), timeout=60)
 
 
 def post(body: bytes, path: str = "/predict", more: bytes = b"") -> bytes:
@@ -40,6 +42,22 @@ def read_answer(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
         body += sock.recv(65536)
     assert len(body) == length
     return int(lines[0].split()[1]), headers, body
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def refuses(service: ServiceProcess) -> bool:
+    """Whether the door is shut."""
+    try:
+        connect(service).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 @pytest.fixture
@@ -108,14 +126,14 @@ def test_those_that_arrive_at_once_get_each_their_own_answer(start: Any) -> None
 
 
 def test_slow_senders_hold_nobody_up_and_are_ended(start: Any, body: bytes) -> None:
-    service = start(request_seconds=2)
+    service = start(request_seconds=6)
     slow = [connect(service) for _ in range(50)]
     for sock in slow:
         sock.sendall(post(body)[:-5])
     begin = time.monotonic()
     for _ in range(20):
         assert service.post("/predict", pull_request(1))[0] == 200
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 5
     status, headers, _ = read_answer(slow[0])
     assert (status, headers["connection"]) == (408, "close")
     for sock in slow:
@@ -130,7 +148,7 @@ def test_a_client_that_does_not_read_is_dropped(start: Any) -> None:
         sock.setblocking(False)
         raw = post(pulls) * 20
         sent = 0
-        end = time.monotonic() + 8
+        end = time.monotonic() + 60
         with pytest.raises((ConnectionError, BrokenPipeError)):
             while time.monotonic() < end:
                 try:
@@ -151,41 +169,41 @@ def test_too_large_is_answered_before_it_is_sent(start: Any) -> None:
 
 def test_a_waiting_request_does_not_hold_up_a_score(start: Any, tmp_path: Any) -> None:
     # Nothing listens there: each page waits for MongoDB as long as it may.
-    service = start(mongo_uri="mongodb://127.0.0.1:9", mongo_timeout_seconds=3)
+    service = start(mongo_uri="mongodb://127.0.0.1:9", mongo_timeout_seconds=8)
     page = threading.Thread(target=service.get, args=("/",))
     page.start()
     time.sleep(0.2)
     begin = time.monotonic()
     assert service.post("/predict", pull_request(1))[0] == 200
-    assert time.monotonic() - begin < 1.5
+    assert time.monotonic() - begin < 5
     page.join()
 
 
 def test_unready_first_then_drained(start: Any, body: bytes) -> None:
-    service = start(workers=2, drain_wait_seconds=1.0)
+    service = start(workers=2, drain_wait_seconds=5.0)
     half = connect(service)
     half.sendall(post(body)[:100])
     kept = connect(service)
     kept.sendall(post(body))
     assert read_answer(kept)[1].get("connection") is None
     os.kill(service.process.pid, signal.SIGTERM)
-    time.sleep(0.4)
-    status, problem = service.get("/ready")
-    assert status == 503 and "draining" in problem["detail"]
+    # Each worker notices for itself.
+    wait_for(lambda: all(service.get("/ready")[0] == 503 for _ in range(8)))
+    assert "draining" in service.get("/ready")[1]["detail"]
     # New connections and kept ones are still answered, and told to go.
     assert service.post("/predict", pull_request(1))[0] == 200
     kept.sendall(post(body))
     assert read_answer(kept)[1]["connection"] == "close"
-    time.sleep(1.0)
+    wait_for(lambda: refuses(service))
     half.sendall(post(body)[100:])
     assert read_answer(half)[0] == 200
-    assert service.process.wait(20) == 0
+    assert service.process.wait(60) == 0
     half.close()
     kept.close()
 
 
 def test_no_request_is_lost_when_it_ends_under_load(start: Any, body: bytes) -> None:
-    service = start(workers=2, drain_wait_seconds=0.7)
+    service = start(workers=2, drain_wait_seconds=4)
     done: list[int] = []
     lost: list[str] = []
 
@@ -209,18 +227,18 @@ def test_no_request_is_lost_when_it_ends_under_load(start: Any, body: bytes) -> 
     clients = [threading.Thread(target=client) for _ in range(6)]
     for thread in clients:
         thread.start()
-    time.sleep(1.5)
+    wait_for(lambda: len(done) > 100 or bool(lost))
     assert service.terminate() == 0
     for thread in clients:
-        thread.join(20)
-    assert lost == [] and len(done) > 50 and set(done) == {200}
+        thread.join(60)
+    assert lost == [] and set(done) == {200}
 
 
 def test_a_worker_that_dies_is_replaced(start: Any) -> None:
     service = start(workers=2)
     victim = service.worker_pids()[0]
     os.kill(victim, signal.SIGKILL)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         time.sleep(0.2)
         pids = service.worker_pids()
@@ -233,12 +251,10 @@ def test_a_worker_that_dies_is_replaced(start: Any) -> None:
 @pytest.mark.parametrize("boot_seconds", [0.0, 0.05, 0.15, 0.3])
 def test_nothing_is_left_after_an_interrupt(start: Any, boot_seconds: float) -> None:
     # The service is ready with its first worker; the others are somewhere in their start.
-    service = start(workers=4)
+    service = start(wait=False, workers=4)
+    service.wait_until_ready(workers=1)
     time.sleep(boot_seconds)
     workers = service.worker_pids()
     os.killpg(service.process.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches all of them
-    assert service.process.wait(15) in {0, 4}
-    time.sleep(0.3)
-    for pid in workers:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert service.process.wait(60) in {0, 4}
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))

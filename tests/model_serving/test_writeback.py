@@ -142,8 +142,8 @@ def test_limits_are_waited_for_in_the_background(github: FakeGitHub) -> None:
     back.start()
     begin = time.monotonic()
     back.put(TARGET, SCORE)
-    assert time.monotonic() - begin < 0.2
-    end = time.monotonic() + 20
+    assert time.monotonic() - begin < 0.8
+    end = time.monotonic() + 60
     while not github.statuses and time.monotonic() < end:
         time.sleep(0.05)
     assert len(github.statuses) == 1 and time.monotonic() - begin >= 1.0

@@ -110,7 +110,7 @@ class Browser:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
 
-    def wait_for(self, css: str, seconds: float = 20.0) -> None:
+    def wait_for(self, css: str, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not self.all(css):
             assert time.monotonic() < end, f"nothing like {css} on the page"

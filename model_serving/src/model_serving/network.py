@@ -47,10 +47,5 @@ class Network:
     def __call__(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self._run is None:
             raise RuntimeError("the network was not opened in this process")
-        if len(matrix) == 1:
-            # A row alone takes another kernel, which rounds otherwise: the last bits of a score must not depend on
-            # what else has arrived with it.
-            error, contributions = self._run(OUTPUTS, {"features": np.concatenate((matrix, matrix))})
-            return error[:1], contributions[:1]
         error, contributions = self._run(OUTPUTS, {"features": matrix})
         return error, contributions
