@@ -174,3 +174,18 @@ def test_the_two_applications_differ_in_branch_and_label_only(repository: Path) 
         application["spec"]["source"].pop("targetRevision")
         application["metadata"]["labels"].pop("environment")
     assert one == two
+
+
+def test_the_runbook_says_what_every_alert_means(repository: Path) -> None:
+    folder = repository / "argo-apps"
+    names = {
+        rule["alert"]
+        for file in folder.rglob("*.yaml")
+        for document in yaml.safe_load_all(file.read_text())
+        if isinstance(document, dict) and document.get("kind") == "PrometheusRule"
+        for group in document["spec"]["groups"]
+        for rule in group["rules"]
+    }
+    assert len(names) >= 7
+    page = (folder / "README.md").read_text()
+    assert [name for name in sorted(names) if f"| `{name}` |" not in page] == []
