@@ -1,0 +1,92 @@
+"""Who may start a retraining: exactly one in a cool-down, and no failure holds up the next one for long."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from drift_detection.store import FolderStore
+
+from drift_detection import retrainings
+
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+COOL_DOWN, RETRY = timedelta(hours=6), timedelta(minutes=30)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path)
+
+
+def claim(store: FolderStore, by: str, minutes: float = 0) -> retrainings.Answer:
+    return retrainings.claim(store, by, NOW + timedelta(minutes=minutes), COOL_DOWN, RETRY)
+
+
+def test_ten_alarms_within_the_cool_down_start_one(store: FolderStore) -> None:
+    answers = [claim(store, f"w{number}", minutes=number * 10) for number in range(10)]
+    assert [answer.go for answer in answers] == [True] + [False] * 9
+    assert answers[5].until == NOW + COOL_DOWN
+    assert claim(store, "later", minutes=359).go is False
+    after = claim(store, "later", minutes=360)
+    assert after.go and after.number == 2
+
+
+def test_ten_at_the_same_moment_start_one(store: FolderStore) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda number: claim(store, f"w{number}"), range(10)))
+    assert sum(answer.go for answer in answers) == 1
+
+
+def test_a_step_that_is_tried_again_gets_its_own_answer(store: FolderStore) -> None:
+    assert claim(store, "w1").go
+    assert claim(store, "w1", minutes=2).go
+    assert not claim(store, "w2", minutes=2).go
+    assert not claim(store, "w2", minutes=3).go
+
+
+def test_asking_without_a_name(store: FolderStore) -> None:
+    assert claim(store, "").go
+    assert not claim(store, "", minutes=1).go
+
+
+@pytest.mark.parametrize(
+    ("outcome", "blocked", "free"),
+    [("failed", 49, 50), ("no new rows", 49, 50), ("succeeded", 359, 360), ("refused", 359, 360)],
+)
+def test_when_the_next_may_start(
+    store: FolderStore, outcome: retrainings.Outcome, blocked: int, free: int
+) -> None:
+    claim(store, "w1")
+    ended = retrainings.end(store, "w1", NOW + timedelta(minutes=20), outcome, "why")
+    assert ended is not None and ended.outcome == outcome
+    assert not claim(store, "w2", minutes=blocked).go
+    assert claim(store, "w3", minutes=free).go
+
+
+def test_one_that_was_killed_without_a_word_blocks_no_longer_than_the_cool_down(store: FolderStore) -> None:
+    claim(store, "w1")
+    assert not claim(store, "w2", minutes=359).go
+    assert claim(store, "w2", minutes=360).go
+
+
+def test_a_failure_after_a_long_run_does_not_prolong_the_cool_down(store: FolderStore) -> None:
+    claim(store, "w1")
+    retrainings.end(store, "w1", NOW + timedelta(minutes=350), "failed", "")
+    assert claim(store, "w2", minutes=360).go
+
+
+def test_the_first_ending_stays_and_only_its_own(store: FolderStore) -> None:
+    assert retrainings.end(store, "w1", NOW, "failed", "") is None
+    claim(store, "w1")
+    assert retrainings.end(store, "w2", NOW, "failed", "") is None
+    retrainings.end(store, "w1", NOW, "no new rows", "0 new")
+    ended = retrainings.end(store, "w1", NOW, "succeeded", "")  # the exit handler, afterwards
+    assert ended is not None and ended.outcome == "no new rows"
+    shown = json.loads(store.read(retrainings.LATEST) or b"")
+    assert (shown["outcome"], shown["number"], shown["why"]) == ("no new rows", 1, "0 new")
+
+
+def test_a_claim_that_cannot_be_read_is_taken_for_a_running_one(store: FolderStore) -> None:
+    store.write(f"{retrainings.FOLDER}/000001.json", b"{")
+    assert not retrainings.claim(store, "w", datetime.now(UTC), COOL_DOWN, RETRY).go

@@ -1,0 +1,84 @@
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from drift_detection.store import FolderStore
+from drift_detection.window import Window, read_window, window_of_file
+from made_up import NAMES, record, rows, traffic_file
+from stage_runtime.exits import UnusableInput
+
+NOW = datetime(2026, 11, 23, 0, 30, tzinfo=UTC)
+
+
+def read(root: Path, *, hours: float = 24, most_rows: int = 1_000, version: str = "1") -> Window:
+    return read_window(FolderStore(root), NAMES, version, hours=hours, most_rows=most_rows, now=NOW)
+
+
+def test_the_newest_rows_of_the_version(root: Path, rng: np.random.Generator) -> None:
+    values = [rows(rng, 40) for _ in range(3)]
+    record(root, values[0], at=NOW - timedelta(hours=30))
+    record(root, values[1], at=NOW - timedelta(hours=2))  # on the day before
+    record(root, values[2], at=NOW - timedelta(minutes=5))
+    record(root, values[2], at=NOW - timedelta(minutes=3), version="2")
+    window = read(root)
+    assert len(window) == 80 and window.other_versions == {"2": 40}
+    np.testing.assert_array_equal(window.values[:40], values[2][::-1])
+    np.testing.assert_array_equal(window.values[40:], values[1][::-1])
+    assert len(read(root, hours=72)) == 120
+    assert len(read(root, version="3")) == 0
+
+
+def test_no_more_files_are_read_than_it_takes(root: Path, rng: np.random.Generator) -> None:
+    newest = record(root, rows(rng, 60), at=NOW - timedelta(minutes=1))
+    # Written late, but within the time that a write may take: its rows may be newer than others'.
+    record(root, rows(rng, 60), at=NOW - timedelta(minutes=9))
+    old = record(root, rows(rng, 60), at=NOW - timedelta(hours=3))
+    reads: list[str] = []
+
+    class Counting(FolderStore):
+        def read(self, path: str) -> bytes | None:
+            reads.append(path)
+            return super().read(path)
+
+    window = read_window(Counting(root), NAMES, "1", hours=24, most_rows=50, now=NOW)
+    assert len(window) == 50
+    assert reads[0].endswith(newest.name)
+    assert not [path for path in reads if path.endswith(old.name)]
+
+
+def test_a_column_that_is_not_there_is_missing(root: Path, rng: np.random.Generator) -> None:
+    record(root, rows(rng, 30), at=NOW, leave_out=["lines"])
+    record(root, rows(rng, 30), at=NOW - timedelta(minutes=1))
+    window = read(root)
+    assert np.isnan(window.values[:30, 2]).all() and not np.isnan(window.values[30:, 2]).any()
+
+
+def test_a_damaged_file_is_left_out_and_counted(root: Path, rng: np.random.Generator) -> None:
+    file = record(root, rows(rng, 30), at=NOW)
+    (file.parent / "broken.parquet").write_bytes(b"PAR1 no")
+    (file.parent / "unfinished.tmp").write_bytes(b"")
+    pq.write_table(pa.table({"x": [1]}), file.parent / "other.parquet")
+    for other in file.parent.iterdir():
+        os.utime(other, (NOW.timestamp(), NOW.timestamp()))
+    window = read(root)
+    assert len(window) == 30 and window.unreadable == 2
+
+
+def test_no_traffic_at_all(root: Path) -> None:
+    window = read(root)
+    assert len(window) == 0 and window.values.shape == (0, len(NAMES))
+
+
+def test_a_file_by_hand(tmp_path: Path, rng: np.random.Generator) -> None:
+    file = tmp_path / "rows.parquet"
+    file.write_bytes(traffic_file(rows(rng, 25), version="9"))
+    assert len(window_of_file(file, NAMES)) == 25
+    pq.write_table(pa.table({"lines": [1.0]}), file)
+    with pytest.raises(UnusableInput, match="reconstruction_error"):
+        window_of_file(file, NAMES)
+    with pytest.raises(UnusableInput, match="Parquet"):
+        window_of_file(tmp_path / "gone.parquet", NAMES)
