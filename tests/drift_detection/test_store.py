@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 import pytest
-from drift_detection.store import FolderStore, S3Store, Store, open_store
+from drift_detection.store import FolderStore, S3Store, Store, open_store, read_address
 from model_registry.object_store import S3Access
-from stage_runtime.exits import ServiceUnreachable, WrongSettings
+from stage_runtime.exits import ServiceUnreachable, UnusableInput, WrongSettings
 
 
 class S3(ThreadingHTTPServer):
@@ -175,3 +175,15 @@ def test_a_folder_shows_no_unfinished_file(tmp_path: Path) -> None:
     store.write("a/b", b"x")
     (tmp_path / "a" / ".c.unfinished").write_bytes(b"")
     assert [entry.path for entry in store.entries("a")] == ["a/b"]
+
+
+def test_an_object_named_by_hand(store: Store, s3: S3, tmp_path: Path) -> None:
+    store.write("some/rows.parquet", b"in the root")
+    file = tmp_path / "elsewhere.parquet"
+    file.write_bytes(b"a file")
+    s3.objects["other/key"] = b"in a bucket"
+    assert read_address("some/rows.parquet", store, S3Access()) == b"in the root"
+    assert read_address(str(file), store, S3Access()) == b"a file"
+    assert read_address("s3a://bucket/other/key", store, access(s3)) == b"in a bucket"
+    with pytest.raises(UnusableInput, match="found none"):
+        read_address("nothing", store, S3Access())

@@ -1,3 +1,4 @@
+import io
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,12 +74,12 @@ def test_no_traffic_at_all(root: Path) -> None:
     assert len(window) == 0 and window.values.shape == (0, len(NAMES))
 
 
-def test_a_file_by_hand(tmp_path: Path, rng: np.random.Generator) -> None:
-    file = tmp_path / "rows.parquet"
-    file.write_bytes(traffic_file(rows(rng, 25), version="9"))
-    assert len(window_of_file(file, NAMES)) == 25
-    pq.write_table(pa.table({"lines": [1.0]}), file)
+def test_a_file_by_hand(rng: np.random.Generator) -> None:
+    content = traffic_file(rows(rng, 25), version="9")
+    assert len(window_of_file(content, "rows.parquet", NAMES)) == 25
+    out = io.BytesIO()
+    pq.write_table(pa.table({"lines": [1.0]}), out)
     with pytest.raises(UnusableInput, match="reconstruction_error"):
-        window_of_file(file, NAMES)
+        window_of_file(out.getvalue(), "x", NAMES)
     with pytest.raises(UnusableInput, match="Parquet"):
-        window_of_file(tmp_path / "gone.parquet", NAMES)
+        window_of_file(b"no", "x", NAMES)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
+from model_registry.registry import ModelVersion
 from stage_runtime.exits import ExitCode, StageError
 from stage_runtime.logs import bind, get_logger
 from stage_runtime.main import closing_counts
 
 from drift_detection import retrainings, runs, webhook
 from drift_detection.page import NoReferenceRows, make_page, reference_rows, rows_of_file
-from drift_detection.reference import Reference, of_folder, of_registry
+from drift_detection.reference import Reference, of_registry, of_version
 from drift_detection.report import make_report, sentence
 from drift_detection.settings import DetectSettings
-from drift_detection.store import Store, open_store
+from drift_detection.store import Store, open_store, read_address
 from drift_detection.verdict import judge
 from drift_detection.window import Window, read_window, window_of_file
 
@@ -58,13 +59,15 @@ def detect(settings: DetectSettings) -> ExitCode:
 
 def _reference(settings: DetectSettings) -> Reference:
     if settings.model_dir:
-        return of_folder(Path(settings.model_dir), settings.model_name, Path(settings.model_dir).name)
+        named = ModelVersion(settings.model_name, PurePath(settings.model_dir).name, settings.model_dir)
+        return of_version(settings, named)
     return of_registry(settings, settings.model_alias)
 
 
 def _window(settings: DetectSettings, store: Store, reference: Reference, now: datetime) -> Window:
     if settings.current_data_path:
-        return window_of_file(Path(settings.current_data_path), reference.names)
+        content = read_address(settings.current_data_path, store, settings.s3_access)
+        return window_of_file(content, settings.current_data_path, reference.names)
     traffic = open_store(settings.data_dir, settings.s3_access) if settings.data_dir else store
     return read_window(
         traffic,
@@ -95,7 +98,8 @@ def _page(
 
 def _rows_to_show(settings: DetectSettings, store: Store, reference: Reference) -> np.ndarray:
     if settings.reference_data_path:
-        return rows_of_file(Path(settings.reference_data_path), reference.names)
+        content = read_address(settings.reference_data_path, store, settings.s3_access)
+        return rows_of_file(content, settings.reference_data_path, reference.names)
     return reference_rows(store, reference, settings.html_rows)
 
 

@@ -9,7 +9,8 @@ import io
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class NoReferenceRows(UnusableInput):
 
 
 def make_page(
-    window: Window, reference: Reference, rows: np.ndarray, *, most_rows: int, facts: dict[str, str]
+    window: Window, reference: Reference, rows: np.ndarray, *, most_rows: int, facts: Mapping[str, str]
 ) -> bytes:
     """HTML of at most ``most_rows`` rows of each side. rows [n, features]: the reference's."""
     # Set before the import: it reports to its maker otherwise.
@@ -52,14 +53,25 @@ def make_page(
             name for name in found.columns if found[name].notna().any() and expected[name].notna().any()
         ]
         definition = DataDefinition(numerical_columns=columns)
-        made = EvidentlyReport([DataDriftPreset(columns=columns, method="psi")], metadata=dict(facts)).run(
+        made = EvidentlyReport([DataDriftPreset(columns=columns, method="psi")]).run(
             Dataset.from_pandas(found[columns], data_definition=definition),
             Dataset.from_pandas(expected[columns], data_definition=definition),
         )
         with tempfile.TemporaryDirectory(prefix="drift-page-") as folder:
             file = Path(folder) / "report.html"
             made.save_html(str(file))
-            return file.read_bytes()
+            return _headed(file.read_text("utf-8"), facts).encode()
+
+
+def _headed(page: str, facts: Mapping[str, str]) -> str:
+    """The page with the verdict above it, as Evidently's own limits may say something else."""
+    lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    head, body, rest = page.partition("<body>")
+    if not body:
+        raise ValueError("Evidently's page has no <body> of the kind expected")
+    note = "The verdict is that of drift_detection; what follows is for looking at and has limits of its own."
+    header = f'<header style="font-family: sans-serif; margin: 1em"><dl>{lines}</dl><p>{note}</p></header>'
+    return f"{head}{body}{header}{rest}"
 
 
 def reference_rows(store: Store, reference: Reference, most_rows: int) -> np.ndarray:
@@ -87,9 +99,9 @@ def reference_rows(store: Store, reference: Reference, most_rows: int) -> np.nda
     return _values(pa.concat_tables(parts), reference.names)[:most_rows]
 
 
-def rows_of_file(file: Path, names: Sequence[str]) -> np.ndarray:
+def rows_of_file(content: bytes, shown: str, names: Sequence[str]) -> np.ndarray:
     """All rows of a Parquet file [n, features]."""
-    return _values(_table(file, str(file)), names)
+    return _values(_table(io.BytesIO(content), shown), names)
 
 
 def _table(source: Any, shown: str) -> pa.Table:

@@ -106,13 +106,17 @@ class DetectSettings(RegistrySettings, CoolDown):
     )
     data_dir: str = Field(default="", description="look for the traffic in this data root instead")
     model_dir: str = Field(
-        default="", description="take the reference of this model folder instead of the registry's"
+        default="",
+        description="take the reference of this model (folder or s3a://…) instead of the registry's",
     )
     reference_data_path: str = Field(
-        default="", description="Parquet file of feature rows that the page shows as the reference"
+        default="",
+        description="Parquet file of feature rows that the page shows as the reference: a path in the data root, "
+        "a file, or s3a://bucket/key",
     )
     current_data_path: str = Field(
-        default="", description="Parquet file of recorded rows to judge instead of the last window"
+        default="",
+        description="Parquet file of recorded rows to judge instead of the last window, named in the same ways",
     )
     html_page: bool = Field(default=True, description="make the page for people too (Evidently)")
     html_rows: int = Field(default=500, ge=50, le=5_000, description="rows of each side on the page, at most")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from model_registry.object_store import S3Access, s3_client
-from stage_runtime.exits import ServiceUnreachable, WrongSettings
+from stage_runtime.exits import ServiceUnreachable, UnusableInput, WrongSettings
 from stage_runtime.logs import get_logger
 
 
@@ -59,6 +59,20 @@ def open_store(address: str, access: S3Access) -> Store:
     if scheme not in {"s3", "s3a"} or not bucket:
         raise WrongSettings(f"DATA_ROOT: expected a folder or s3a://bucket/prefix, found {address!r}")
     return S3Store(bucket, f"{prefix.strip('/')}/".lstrip("/"), access)
+
+
+def read_address(address: str, store: Store, access: S3Access) -> bytes:
+    """One object named by hand: s3a://bucket/key, a file, or a path within the store. Raises UnusableInput."""
+    scheme, separator, rest = address.partition("://")
+    if separator and scheme in {"s3", "s3a"}:
+        bucket, _, key = rest.partition("/")
+        content = open_store(f"s3a://{bucket}", access).read(key)
+    else:
+        file = Path(rest if separator else address)
+        content = file.read_bytes() if file.is_file() else store.read(address)
+    if content is None:
+        raise UnusableInput(f"{address}: expected an object or a file, found none, in {store.shown} neither.")
+    return content
 
 
 class FolderStore:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -76,16 +75,16 @@ def read_window(
     return _window(parts, names, most_rows, dict(others), unreadable)
 
 
-def window_of_file(file: Path, names: Sequence[str]) -> Window:
+def window_of_file(content: bytes, shown: str, names: Sequence[str]) -> Window:
     """A Parquet file of recorded rows as the window, whatever versions and times are in it."""
     try:
-        table = pq.read_table(file)
+        table = pq.read_table(io.BytesIO(content))
     except (OSError, pa.ArrowException) as error:
         raise UnusableInput(
-            f"{file}: expected a Parquet file of recorded rows, found {type(error).__name__}."
+            f"{shown}: expected a Parquet file of recorded rows, found {type(error).__name__}."
         ) from error
     if "reconstruction_error" not in table.column_names:
-        raise UnusableInput(f"{file}: expected a column reconstruction_error, found none.")
+        raise UnusableInput(f"{shown}: expected a column reconstruction_error, found none.")
     n = table.num_rows
     if "is_anomaly" not in table.column_names:
         table = table.append_column("is_anomaly", pa.array([False] * n))
