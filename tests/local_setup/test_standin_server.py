@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 import socket
@@ -17,6 +18,7 @@ import requests
 from local_setup.corpus.__main__ import main as generate
 from local_setup.errors import ServerFailed
 from local_setup.github_standin import Corpus, Faults, GitHubStandIn, Latency, RunningStandIn, serve
+from local_setup.github_standin.__main__ import build
 
 HEADERS = {"Authorization": "Bearer local-token"}
 
@@ -141,6 +143,8 @@ def test_the_command_serves_files_and_sums_up_at_the_end(two_files: str) -> None
         (["--fault", "flood=0.1"], 2, "no such failure"),
         (["--fault", "server-500=2"], 2, "outside 0 to 1"),
         (["--fault-script", "flood"], 2, "no failure is called 'flood'"),
+        (["--rename", "no/where=a/b"], 2, "--rename no/where=a/b: expected OLD=NEW"),
+        (["--block", "no/where"], 2, "no such repository"),
         (["--app", "1:2:/nowhere.pem"], 2, "expected ID:INSTALLATION:PUBLIC_KEY.pem"),
     ],
 )
@@ -150,6 +154,21 @@ def test_wrong_flags_end_with_a_clear_error(two_files: str, flags: list[str], co
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_command_renames_and_blocks(two_files: str) -> None:
+    first, second = (
+        json.loads(gzip.decompress(Path(name).read_bytes()).splitlines()[0])["base"]["repo"]["full_name"]
+        for name in two_files.split(",")
+    )
+    flags = ["--corpus", two_files, "--rename", f"{first}=new/name", "--block", second]
+    standin, _ = build(flags)
+    headers = {"Authorization": "token local-token"}
+
+    def status(name: str) -> int:
+        return standin.request("GET", f"http://h/repos/{name}", headers).status
+
+    assert (status(first), status("new/name"), status(second)) == (301, 200, 451)
 
 
 def test_help_names_every_failure() -> None:

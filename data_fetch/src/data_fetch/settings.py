@@ -78,7 +78,10 @@ class Settings(StageSettings):
         default=None, ge=0, description="which pod of an Indexed Job this is; set by Kubernetes"
     )
     max_points: int | None = Field(
-        default=None, ge=1, description="stop after spending so many points of GitHub's rate limit"
+        default=None,
+        ge=1,
+        description="stop after spending so many points of GitHub's rate limit; more than one for every fifty "
+        "repositories, which is what finding out costs",
     )
     max_duration: str = Field(default="", description="stop after so long: 90s, 30m, 2h")
     spent_exit_code: Literal[0, 4] = Field(

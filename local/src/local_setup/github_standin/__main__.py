@@ -51,6 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds that every failure's wait is (default: GitHub's, up to two minutes)")  # fmt: skip
     add("--change-probability", type=float, default=0.0,
         help="before each request, change something with this probability (default 0)")  # fmt: skip
+    add("--rename", action="append", default=[], metavar="OLD=NEW",
+        help="a repository that was renamed: the old name leads to the new one, may be repeated")  # fmt: skip
+    add("--block", action="append", default=[], metavar="OWNER/NAME",
+        help="a repository that is kept from everybody (451), may be repeated")  # fmt: skip
     add("--seed", type=int, default=0, help="of failures and changes (default 0)")
     add("--core-limit", type=int, default=limits.core, help="REST requests an hour (default 5000)")
     add("--graphql-limit", type=int, default=limits.graphql, help="points an hour (default 5000)")
@@ -76,6 +80,7 @@ def build(argv: Sequence[str] | None = None) -> tuple[GitHubStandIn, int]:
     corpus = Corpus(clock.now)
     for name in options.corpus.split(","):
         corpus.load(Path(name.strip()))
+    _alter(parser, corpus, options.rename, options.block)
     standin = GitHubStandIn(
         corpus,
         tokens=None if options.any_token else options.token or (DEFAULT_TOKEN,),
@@ -107,6 +112,20 @@ def build(argv: Sequence[str] | None = None) -> tuple[GitHubStandIn, int]:
     if options.change_probability:
         standin.before = RandomChanges(corpus, options.change_probability, options.seed)
     return standin, options.port
+
+
+def _alter(
+    parser: argparse.ArgumentParser, corpus: Corpus, renames: Sequence[str], blocked: Sequence[str]
+) -> None:
+    for text in renames:
+        old, _, new = text.partition("=")
+        if corpus.repository(old) is None or new.count("/") != 1 or corpus.repository(new) is not None:
+            parser.error(f"--rename {text}: expected OLD=NEW, a repository of the corpus and a free name")
+        corpus.rename(old, new)
+    for name in blocked:
+        if corpus.repository(name) is None:
+            parser.error(f"--block {name}: no such repository in the corpus")
+        corpus.block(name)
 
 
 def _faults(parser: argparse.ArgumentParser, texts: Sequence[str], seed: int, wait: int | None) -> Faults:
