@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,13 +11,15 @@ from typing import Any
 
 from github_client.client import Client
 from github_client.clock import Clock
-from github_client.errors import Blocked, Forbidden, GitHubError, Gone, NoCredential, NotFound, Refused
-from stage_runtime.exits import ServiceUnreachable, StageError, WrongSettings
+from github_client.errors import Forbidden, GitHubError, Gone, NoCredential, NotFound, Refused
+from stage_runtime.exits import ServiceUnreachable, WrongSettings
 from stage_runtime.logs import get_logger
 
 from data_fetch.budget import Budget
 from data_fetch.discovery import discover
+from data_fetch.endings import raise_for, refused
 from data_fetch.graphql_source import GraphqlSource, probe
+from data_fetch.page_writer import Outcome
 from data_fetch.pages import Source, parse_time
 from data_fetch.progress import FetchProgress
 from data_fetch.repositories import parse_repositories, parse_shard, share
@@ -26,9 +28,8 @@ from data_fetch.settings import Settings
 from data_fetch.shaping import Shaper
 from data_fetch.state import Checkpoint
 from data_fetch.store import Store
-from data_fetch.walk import Outcome, RepositoryWalk
+from data_fetch.walk import RepositoryWalk
 
-_LISTED = 5
 _NO_GRAPHQL = (NotFound, Forbidden, Refused, Gone)
 
 
@@ -83,7 +84,7 @@ class Fetch:
             with FetchProgress(len(names), lambda: self._client.pool.points_left(self._resource)) as progress:
                 self._walk_all(self._changed(names, api, progress), progress)
         except NoCredential as error:
-            raise _refused(error) from None
+            raise refused(error) from None
         except _NO_GRAPHQL as error:
             raise WrongSettings(
                 f"GITHUB_API_URL: expected GitHub's interface at {settings.github_api_url}, found none that this "
@@ -91,7 +92,7 @@ class Fetch:
             ) from None
         except GitHubError as error:
             raise ServiceUnreachable(f"GitHub gave no answer: {error}. Run again later.") from None
-        self._judge({entry.lower() for entry in entries})
+        raise_for(self.summary.failed, {entry.lower() for entry in entries}, self.summary.repositories)
         return self.summary
 
     def _choose_api(self, *, ask: bool) -> str:
@@ -227,45 +228,3 @@ class Fetch:
         finally:
             with self._lock:
                 self.summary.outcome.add(walk.outcome)
-
-    def _judge(self, configured: set[str]) -> None:
-        """End with an error when a repository could not be finished.
-
-        One that a search or an owner gave and that is gone by now is no error. What another run may
-        cure comes first: its exit code lets a Job try again.
-        """
-        failed = {
-            name: error
-            for name, error in self.summary.failed.items()
-            if name.lower() in configured or not isinstance(error, (NotFound, Gone, Blocked, Forbidden))
-        }
-        lasting = {
-            name: error
-            for name, error in failed.items()
-            if isinstance(error, (NotFound, Gone, Blocked, Forbidden, Refused))
-        }
-        passing = {name: error for name, error in failed.items() if name not in lasting}
-        if passing:
-            raise ServiceUnreachable(
-                f"{len(passing)} of {self.summary.repositories} repositories could not be finished: "
-                f"{_list(passing)}. Their state is saved; run again."
-            )
-        if lasting:
-            raise WrongSettings(
-                f"GITHUB_REPOS: expected repositories that the token may read, found {len(lasting)} that it "
-                f"may not or that do not exist: {_list(lasting)}. All others were fetched."
-            )
-
-
-def _list(failed: Mapping[str, Exception]) -> str:
-    shown = [f"{name} ({type(error).__name__}: {error})" for name, error in list(failed.items())[:_LISTED]]
-    more = len(failed) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _refused(error: NoCredential) -> StageError:
-    reasons = "; ".join(error.reasons)
-    return WrongSettings(
-        f"GITHUB_TOKEN: expected a token that GitHub accepts, found none ({reasons or error}). "
-        "Give a valid token, then run again."
-    )

@@ -6,26 +6,24 @@ Collections: the documents, `rejected`, and `<documents>_checkpoints`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pymongo
 from bson.codec_options import CodecOptions
-from dns.exception import DNSException
 from pymongo import errors
 from pymongo.collection import Collection
 from pymongo.operations import DeleteOne, ReplaceOne
 from pymongo.write_concern import WriteConcern
-from stage_runtime.exits import ServiceUnreachable, WrongSettings
+from stage_runtime.exits import ServiceUnreachable
 
+from data_fetch.mongo_errors import mongo_errors
 from data_fetch.shaping import Document, Rejection
 from data_fetch.state import Checkpoint
 
 REJECTED = "rejected"
 _DUPLICATE = 11_000
-_CREDENTIAL_CODES = {13, 18}  # Unauthorized, AuthenticationFailed
 _BATCH = 500
 
 
@@ -39,35 +37,6 @@ class Written:
     replaced: int = 0
     same: int = 0
     superseded: int = 0
-
-
-@contextmanager
-def mongo_errors() -> Iterator[None]:
-    """MongoDB's errors as endings of the stage; no message repeats the address with its password."""
-    try:
-        yield
-    except (errors.ConnectionFailure, errors.WaitQueueTimeoutError) as error:
-        raise ServiceUnreachable(
-            f"MongoDB did not answer ({type(error).__name__}). Check that it runs and that MONGO_URI is right, "
-            "then run again."
-        ) from error
-    except (errors.ConfigurationError, errors.InvalidURI) as error:
-        if isinstance(error.__cause__, DNSException):  # mongodb+srv:// is looked up at the start
-            raise ServiceUnreachable(
-                f"MongoDB's servers could not be looked up in DNS ({type(error.__cause__).__name__}). Check the "
-                "host in MONGO_URI and the network, then run again."
-            ) from None
-        raise WrongSettings(
-            f"MONGO_URI: expected an address such as mongodb://host:27017, found one that "
-            f"{type(error).__name__} refuses"
-        ) from None
-    except errors.OperationFailure as error:
-        if error.code in _CREDENTIAL_CODES:
-            raise WrongSettings(
-                "MongoDB refused the login or the right to write: check the user and password in MONGO_URI "
-                "and the user's roles."
-            ) from None
-        raise
 
 
 class Store:

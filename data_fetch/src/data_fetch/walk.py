@@ -13,37 +13,20 @@ it may be killed anywhere: the next run goes on from the last durable page.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from github_client.clock import Clock
 from github_client.errors import Refused
 from stage_runtime.logs import get_logger
 
+from data_fetch.completeness import is_short, remove_deleted
+from data_fetch.page_writer import Outcome, PageWriter
 from data_fetch.pages import Page, PageSize, Question, Source, from_epoch
-from data_fetch.shaping import Document, Rejection
 from data_fetch.state import Checkpoint, Walk
 from data_fetch.store import Store
 
 _MAX_PASSES = 5
-_VERIFY = 100
-
-
-@dataclass
-class Outcome:
-    """What one run did for a repository, in pull requests."""
-
-    written: int = 0
-    same: int = 0
-    superseded: int = 0
-    rejected: int = 0
-    removed: int = 0
-    pages: int = 0
-
-    def add(self, other: Outcome) -> None:
-        """Sum up."""
-        for name in self.__dataclass_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class RepositoryWalk:
@@ -74,14 +57,13 @@ class RepositoryWalk:
         self._shape = shape
         self._overlap = overlap
         self._full_resync = full_resync
-        self._seen = seen
         self._expect = expect
         self._check = check
         self._claim = claim
         self._checkpoint = store.checkpoint(name)
         self._size = PageSize(page_size, self._checkpoint.page_size)
-        self._rejected: set[str] | None = None
-        self.outcome = Outcome()
+        self._writer = PageWriter(store, clock, overlap, seen)
+        self.outcome: Outcome = self._writer.outcome
 
     def run(self) -> Outcome:
         """Walk until nothing new is at the top. Raises GitHubError, NoCredential and StageError."""
@@ -96,7 +78,7 @@ class RepositoryWalk:
             newer = walk.top is not None and (known is None or walk.top > known)
             if newer and (resumed or walk.pages > 1):
                 continue  # it took a while: look whether something came to the top
-            if not self._incomplete(whole):
+            if not is_short(self._store, self._checkpoint, whole=whole):
                 break
             self._checkpoint.watermark = None  # once more, from the top to the bottom
         return self.outcome
@@ -131,7 +113,7 @@ class RepositoryWalk:
             if self._checkpoint is not checkpoint:  # an old repository's new name, or the reverse
                 checkpoint, walk = self._checkpoint, self._begin()
                 continue
-            self._write(page)
+            self._writer.write(page)
             if walk.position is None:
                 walk.top, walk.read_at, walk.etag = page.newest, page.server_time, page.etag
                 if page.not_modified:
@@ -164,59 +146,10 @@ class RepositoryWalk:
         same = walk.floor is not None and known.shape == self._shape and known.settled
         etag = known.etag if same else None
         few = walk.floor is not None and walk.position is None
-        return Question(self._name, walk.position, etag, few, self._size, self._current(walk))
-
-    def _current(self, walk: Walk) -> Callable[[dict[int, datetime]], set[int]]:
-        """Which listed pull requests are stored as they are, so long after that none changed since.
-
-        Only for documents of the wanted shape: those of this walk, or of an earlier whole one.
-        """
-        since = None if self._checkpoint.shape == self._shape else walk.started_at
-
-        def current(listed: dict[int, datetime]) -> set[int]:
-            found = set()
-            for identity, (updated, fetched) in self._store.known(list(listed)).items():
-                if updated is None or fetched is None or updated != listed[identity]:
-                    continue
-                if fetched - updated > self._overlap and (since is None or fetched > since):
-                    found.add(identity)
-            self._store.touch(sorted(found), self._now())
-            self.outcome.same += len(found)
-            self._seen(len(found))
-            return found
-
-        return current
-
-    def _write(self, page: Page) -> None:
-        for batch in page.batches:
-            documents: list[Document] = [one for one in batch if isinstance(one, dict)]
-            rejections = [one for one in batch if isinstance(one, Rejection)]
-            written = self._store.write(documents)
-            self._store.reject(rejections)
-            self._forgive(documents)
-            self.outcome.add(
-                Outcome(
-                    written=written.inserted + written.replaced,
-                    same=written.same,
-                    superseded=written.superseded,
-                    rejected=len(rejections),
-                )
-            )
-            for rejection in rejections:
-                get_logger().warning("rejected", what=rejection.place, reason=rejection.reason)
-            self._seen(len(batch))
-        self.outcome.pages += 1
-
-    def _forgive(self, documents: list[Document]) -> None:
-        """What could not be shaped before and can be now is no longer rejected."""
-        if not documents:
-            return
-        if self._rejected is None:
-            self._rejected = self._store.rejected_of(documents[0]["repo_name"])
-        if self._rejected:
-            shaped = {f"{one['repo_name']}#{one['number']}" for one in documents} & self._rejected
-            self._store.forgive(sorted(shaped))
-            self._rejected -= shaped
+        # What an earlier walk stored counts as it is only where it has the wanted shape.
+        since = None if known.shape == self._shape else walk.started_at
+        current = partial(self._writer.current, since=since)
+        return Question(self._name, walk.position, etag, few, self._size, current)
 
     def _adopt(self, page: Page) -> bool:
         """Follow renames; False when another configured name led to the same repository.
@@ -260,7 +193,8 @@ class RepositoryWalk:
         """Everything down to the floor is durable: move the watermark."""
         checkpoint = self._checkpoint
         if walk.full:
-            self._remove_deleted(walk)
+            for count in remove_deleted(self._store, self._source, checkpoint, walk.started_at, self._check):
+                self.outcome.removed += count
         checkpoint.shape = self._shape
         checkpoint.watermark = walk.top or checkpoint.watermark
         late = walk.top is not None and walk.read_at is not None and walk.read_at - walk.top >= self._overlap
@@ -269,50 +203,3 @@ class RepositoryWalk:
         checkpoint.walk = None
         checkpoint.completed_at = self._now()
         self._store.save(checkpoint)
-
-    def _incomplete(self, whole: bool) -> bool:
-        """Whether GitHub counts more than is stored, beyond what is known not to be listed.
-
-        After a `whole` walk the difference is what GitHub counts and does not list (it hides what
-        it takes for spam): that is said and remembered instead of walking again in every run.
-        """
-        checkpoint = self._checkpoint
-        if checkpoint.total is None or checkpoint.repo_name is None:
-            return False
-        rejected = len(self._store.rejected_of(checkpoint.repo_name))
-        missing = max(0, checkpoint.total - self._store.count(checkpoint.repo_name) - rejected)
-        if missing > checkpoint.unseen and not whole:
-            get_logger().warning(
-                "documents are missing: reading all of the repository", repository=self._name, missing=missing
-            )
-            return True
-        if missing > checkpoint.unseen:
-            get_logger().warning(
-                "GitHub counts more pull requests than it lists",
-                repository=self._name,
-                counts=checkpoint.total,
-                unlisted=missing,
-            )
-        if missing != checkpoint.unseen:
-            checkpoint.unseen = missing
-            self._store.save(checkpoint)
-        return False
-
-    def _remove_deleted(self, walk: Walk) -> None:
-        """Remove what the whole walk did not meet and GitHub, asked for each, does not have."""
-        name = self._checkpoint.repo_name or self._name
-        for some in self._store.not_seen_since(name, walk.started_at):
-            self._check()
-            found = self._source.by_number(self._name, [number for _, number in some])
-            alive = [one for one in found.values() if isinstance(one, dict)]
-            self._store.write(alive)
-            kept = {one["_id"] for one in alive}
-            gone = [
-                identity
-                for identity, number in some
-                if identity not in kept and not isinstance(found[number], Rejection)
-            ]
-            self.outcome.removed += self._store.remove(gone)
-            if gone:
-                numbers = [number for identity, number in some if identity in set(gone)]
-                get_logger().info("removed what GitHub no longer has", repository=name, numbers=numbers)
