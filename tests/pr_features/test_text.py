@@ -60,7 +60,37 @@ def test_extension(path: str, ending: str) -> None:
 
 def test_counts() -> None:
     body = "see https://a.b and HTTP://c.d, cc @someone, not mail a@b.c; fixes #12, &#39; no"
-    assert (text.links(body), text.mentions(body), text.references(body)) == (2, 1, 1)
+    assert (text.links(body), text.mentions(body), text.refers(body)) == (2, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "refers"),
+    [
+        ("#12", True), ("see GH-7", True), ("gh-7", True), ("x/issues/3", True), ("a/Pull/3", True), ("a #1", True),
+        ("&#39;", False), ("a#1", False), ("_#1", False), ("high-5", False), ("GH-x", False), ("/pulls/3", False),
+        ("#x", False),
+    ],
+)  # fmt: skip
+def test_references(said: str, refers: bool) -> None:
+    assert text.refers(said) is refers
+
+
+@pytest.mark.parametrize(
+    ("said", "people"),
+    [
+        ("@a", 1),
+        ("x @a, @b", 2),
+        ("a@b.c", 0),
+        ("@@a", 0),
+        ("/@a", 0),
+        (".@a", 0),
+        ("_@a", 0),
+        ("@", 0),
+        ("@\u00e9", 0),
+    ],
+)
+def test_mentions(said: str, people: int) -> None:
+    assert text.mentions(said) == people
 
 
 def test_terms_count_words_and_file_endings() -> None:

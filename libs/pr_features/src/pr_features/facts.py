@@ -114,6 +114,6 @@ FLAGS: tuple[Flag, ...] = (
     Flag("branch_title", 0.05, lambda f: is_branch_title(f.title, f.head)),
     Flag("empty_body", 0.25, lambda f: not f.own),
     Flag("links", 0.25, lambda f: f.links > 0),
-    Flag("no_reference", 0.6, lambda f: not text.references(f.title + " " + f.own)),
+    Flag("no_reference", 0.6, lambda f: not (text.refers(f.title) or text.refers(f.own))),
 )
 _FLAG_VALUES = tuple([flag.value for flag in FLAGS])

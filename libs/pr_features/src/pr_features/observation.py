@@ -18,6 +18,7 @@ NAN = math.nan
 USUAL_MERGE_SHARE = 0.6
 USUAL_MERGE_WEIGHT = 3.0
 FLAG_INDEX = {flag.name: index for index, flag in enumerate(FLAGS)}
+LAST_LATIN = "\u024f"
 # Shorter words say nothing of what a pull request is about, and the first letters of longer ones say enough.
 LEAST_WORD = 3
 BEGINNING = 4
@@ -94,12 +95,8 @@ class Observation:
         title, own = self.facts.title, self.facts.own
         if title.isascii() and own.isascii():
             return 0.0
-        letters = foreign = 0
-        for character in title + own:
-            if character.isalpha():
-                letters += 1
-                foreign += character > "\u024f"
-        return foreign / letters if letters else 0.0
+        letters = list(filter(str.isalpha, title + own))
+        return sum(map(LAST_LATIN.__lt__, letters)) / len(letters) if letters else 0.0
 
 
 class Unrelated(NamedTuple):

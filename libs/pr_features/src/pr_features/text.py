@@ -20,11 +20,13 @@ MAX_LETTERS = 24
 _WORD = re.compile(r"[^\W\d_]{2,24}")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
-_MENTION = re.compile(r"(?<![\w/@.])@[A-Za-z0-9]")
 # Each begins with a character that is found quickly; one pattern for all of them would try every position.
 _NUMBER_SIGN = re.compile(r"#\d")
 _ISSUE_PATH = re.compile(r"/(?:[iI][sS][sS][uU][eE][sS]|[pP][uU][lL][lL])/\d")
 _GH = re.compile(r"\b[gG][hH]-\d")
+# Before an @ or a #: then it is neither a mention nor a reference (&#39; is an apostrophe).
+_INSIDE = frozenset("_/@.")
+_ENTITY = frozenset("_&")
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 # A line that a template left: a heading or an unticked check box.
 _TEMPLATE_LINE = (
@@ -127,21 +129,26 @@ def links(text: str) -> int:
 
 
 def mentions(text: str) -> int:
-    return len(_MENTION.findall(text)) if "@" in text else 0
-
-
-def references(text: str) -> int:
-    """References to issues and pull requests: #12, GH-12 or an address."""
+    """People named with an @ that is part of no word, address or path."""
     count = 0
+    at = text.find("@")
+    while at >= 0:
+        before, after = text[at - 1 : at], text[at + 1 : at + 2]
+        count += after.isascii() and after.isalnum() and not (before.isalnum() or before in _INSIDE)
+        at = text.find("@", at + 1)
+    return count
+
+
+def refers(text: str) -> bool:
+    """Whether an issue or pull request is referred to: #12, GH-12 or an address."""
     if "#" in text:
         for found in _NUMBER_SIGN.finditer(text):
             before = text[found.start() - 1 : found.start()]
-            count += not (before.isalnum() or before in ("_", "&"))
-    if "/" in text:
-        count += len(_ISSUE_PATH.findall(text))
-    if "h-" in text or "H-" in text:
-        count += len(_GH.findall(text))
-    return count
+            if not (before.isalnum() or before in _ENTITY):
+                return True
+    if "/" in text and _ISSUE_PATH.search(text) is not None:
+        return True
+    return "gh-" in text.lower() and _GH.search(text) is not None
 
 
 def extension(path: str) -> str:
