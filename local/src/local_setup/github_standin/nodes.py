@@ -11,7 +11,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from local_setup.github_standin.store import Repository
+from local_setup.github_standin.repository import Repository
 
 WEB = "https://github.com"
 _GRAPHQL_BOTS = {"Copilot": "copilot-swe-agent"}

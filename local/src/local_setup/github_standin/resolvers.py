@@ -10,13 +10,14 @@ from typing import Any
 from graphql import GraphQLError, GraphQLSchema
 
 from local_setup.github_standin import cursors, nodes
+from local_setup.github_standin.repository import Key, Repository
 from local_setup.github_standin.search import (
     MOST_RESULTS,
     owner_login,
     search_repositories,
     stars,
 )
-from local_setup.github_standin.store import Corpus, Key, Repository
+from local_setup.github_standin.store import Corpus
 
 SEARCH_PREFIX = "cursor:"
 

@@ -16,12 +16,13 @@ from local_setup.github_standin.replies import (
     not_found,
     validation_failed,
 )
+from local_setup.github_standin.repository import Key, Repository
 from local_setup.github_standin.search import (
     MOST_RESULTS,
     owner_login,
     search_repositories,
 )
-from local_setup.github_standin.store import Corpus, Key, Repository
+from local_setup.github_standin.store import Corpus
 
 PER_PAGE = 30
 MOST_PER_PAGE = 100

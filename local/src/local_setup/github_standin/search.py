@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from local_setup.github_standin.store import Repository
+from local_setup.github_standin.repository import Repository
 
 MOST_RESULTS = 1_000
 """GitHub gives no more than this, however many it counts."""
