@@ -11,6 +11,7 @@ def test_the_packages_sets_load() -> None:
     (standard,) = load_candidates("standard", {})
     assert standard.sized(40).n_features == 40
     assert standard.params()["candidate"] == "standard"
+    assert standard.params()["free_weight_author"] == 0
     assert len(load_candidates("search", {})) > 3
 
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 from ml_training.autoencoder import Architecture, Autoencoder
 from ml_training.export import ExportMismatch, OnnxNetwork, export_onnx, prove_parity
+from ml_training.weights import ColumnWeights
 
 
 def network(**changes: object) -> Autoencoder:
     rng = np.random.default_rng(1)
-    weights = rng.random(30).astype(np.float32)
+    weights = ColumnWeights(*[rng.dirichlet(np.ones(30)).astype(np.float32) for _ in range(3)])
     architecture = Architecture(30, hidden=(12, 8), bottleneck=4, members=3, **changes)  # type: ignore[arg-type]
-    made = Autoencoder(architecture, weights / weights.sum(), 5)
+    made = Autoencoder(architecture, weights, 5)
     rows = rng.normal(size=(100, 30)).astype(np.float32)
     made.fit_usual(rows, np.arange(30) < 10)
     made.fit_scales(rows)

@@ -9,6 +9,7 @@ from ml_training.autoencoder import Architecture, Autoencoder
 from ml_training.checkpoint import TrainingState
 from ml_training.quality.measures import measure
 from ml_training.trainer import Callbacks, EpochResult, Schedule, Trainer, TrainingOptions
+from ml_training.weights import ColumnWeights
 
 OPTIONS = TrainingOptions(max_epochs=40, min_steps=0, batch_size=64, noise_std=0.1, drop_share=0.1)
 
@@ -35,7 +36,7 @@ class Arrays:
 def fresh(rows: np.ndarray, seed: int = 0) -> Autoencoder:
     width = rows.shape[1]
     architecture = Architecture(width, hidden=(16,), bottleneck=3, members=2)
-    return Autoencoder(architecture, np.full(width, 1 / width, dtype=np.float32), seed)
+    return Autoencoder(architecture, ColumnWeights.same(np.full(width, 1 / width, dtype=np.float32)), seed)
 
 
 def fitted(

@@ -5,7 +5,7 @@ Design choices, each of which was measured (NOTES.md):
 - The input is what ``pr_features.Preprocessor`` gives: standardised, softly clipped numbers with
   indicators for what is missing, and sparse text columns. Nothing is scaled here.
 - Every column has a weight, so that a block of hundreds of text columns does not drown twenty
-  numbers. Weights of a block's columns add up to the block's weight, all weights to 1.
+  numbers: one in the loss, and one in each of the two errors (weights.py).
 - The reconstruction y of a row x is read twice. The *free* residual x - y finds values that do not fit
   together. The *strict* residual x - clamp(y) holds the reconstruction within what is usual for the
   column: a network may learn to write a suspicious value back, but that does not excuse it. The error is
@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from ml_training.weights import ColumnWeights
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Architecture:
 
     n_features: int
     hidden: tuple[int, ...] = (64, 32)
-    bottleneck: int = 4
+    bottleneck: int = 6
     members: int = 3
-    strict_share: float = 0.3
+    strict_share: float = 0.6
 
     def layer_widths(self) -> list[int]:
         """All widths in order: input, hidden, bottleneck, hidden mirrored, output."""
@@ -50,52 +51,42 @@ class Architecture:
 
 
 # Quantiles of the training rows that hold a column's usual values. Where only large values are suspicious
-# the upper one is the median: nothing above it may be written back.
+# nothing above the lower quartile may be written back, and whatever is below.
 USUAL = (0.1, 0.9)
-USUAL_OF_SUSPICIOUS = (0.1, 0.5)
+LEAST_SUSPICIOUS = 0.25
 LEAST_SCALE = 1e-6
 SLICE_ROWS = 2_048
-
-
-def feature_weights(blocks: Sequence[str], block_weights: Mapping[str, float]) -> np.ndarray:
-    """Weight of each feature in the error: float32 [D], non-negative, sums to 1.
-
-    blocks names the block of each feature. A block's weight (1 where not listed) is shared equally by
-    its features. Raises ValueError when nothing has a positive weight.
-    """
-    sizes = {block: blocks.count(block) for block in blocks}
-    raw = np.array([block_weights.get(block, 1.0) / sizes[block] for block in blocks])
-    if not len(raw) or raw.min() < 0 or raw.sum() <= 0:
-        raise ValueError(
-            f"block weights {dict(block_weights)} for blocks {sorted(sizes)}: "
-            "expected no negative weight and at least one positive one"
-        )
-    return np.asarray(raw / raw.sum(), dtype=np.float32)
 
 
 class Autoencoder(nn.Module):
     """M autoencoders over the same D features.
 
     Attributes:
-        weights: [D] weight of each feature in the error (a buffer: saved, not learned by gradient).
+        weights, strict_weights, free_weights: [D] buffers, weight of each feature in the loss and in the
+            two errors (saved, not learned by gradient).
         low, high: [D] buffers, what is usual for each feature (see ``fit_usual``).
         scales: [2] buffer, mean strict and free error over training rows (see ``fit_scales``).
         kernels, biases: for each layer [M, fan_in, fan_out] and [M, 1, fan_out].
     """
 
     weights: Tensor
+    strict_weights: Tensor
+    free_weights: Tensor
     low: Tensor
     high: Tensor
     scales: Tensor
 
-    def __init__(self, architecture: Architecture, weights: np.ndarray, seed: int) -> None:
+    def __init__(self, architecture: Architecture, weights: ColumnWeights, seed: int) -> None:
         super().__init__()
-        if weights.shape != (architecture.n_features,):
+        if any(given.shape != (architecture.n_features,) for given in weights):
             raise ValueError(
-                f"feature weights: expected shape ({architecture.n_features},), found {weights.shape}"
+                f"column weights: expected shape ({architecture.n_features},), "
+                f"found {[given.shape for given in weights]}"
             )
         self.architecture = architecture
-        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
+        self.register_buffer("weights", torch.tensor(weights.learned, dtype=torch.float32))
+        self.register_buffer("strict_weights", torch.tensor(weights.strict, dtype=torch.float32))
+        self.register_buffer("free_weights", torch.tensor(weights.free, dtype=torch.float32))
         self.register_buffer("low", torch.full((architecture.n_features,), -math.inf))
         self.register_buffer("high", torch.full((architecture.n_features,), math.inf))
         self.register_buffer("scales", torch.ones(2))
@@ -114,9 +105,9 @@ class Autoencoder(nn.Module):
     def fit_usual(self, rows: np.ndarray, suspicious: np.ndarray) -> None:
         """Set what is usual from rows to fit [n, D]; suspicious: [D] mask of columns where only large is odd."""
         low, high = np.quantile(rows, USUAL, axis=0)
-        low_suspicious, high_suspicious = np.quantile(rows, USUAL_OF_SUSPICIOUS, axis=0)
-        self.low.copy_(torch.as_tensor(np.where(suspicious, low_suspicious, low)))
-        self.high.copy_(torch.as_tensor(np.where(suspicious, high_suspicious, high)))
+        least = np.quantile(rows, LEAST_SUSPICIOUS, axis=0)
+        self.low.copy_(torch.as_tensor(np.where(suspicious, -math.inf, low)))
+        self.high.copy_(torch.as_tensor(np.where(suspicious, least, high)))
 
     def fit_scales(self, rows: np.ndarray) -> None:
         """Set the means that the two errors are divided by, from rows to fit [n, D]."""
@@ -125,8 +116,9 @@ class Autoencoder(nn.Module):
             # In slices: every row is held once for each member and residual.
             for start in range(0, len(rows), SLICE_ROWS):
                 part = torch.from_numpy(rows[start : start + SLICE_ROWS]).to(self.weights.device)
-                for which, residual in enumerate(self._residuals(part)):
-                    sums[which] += float((residual * self.weights).sum())
+                strict, free = self._residuals(part)
+                sums[0] += float((strict * self.strict_weights).sum())
+                sums[1] += float((free * self.free_weights).sum())
         means = torch.tensor(sums) / len(rows)
         self.scales.copy_(means.clamp(min=LEAST_SCALE))
 
@@ -145,8 +137,8 @@ class Autoencoder(nn.Module):
         """Weighted error of each feature, both residuals mixed and averaged over members: [n, D]."""
         share = self.architecture.strict_share
         strict, free = self._residuals(rows)
-        mixed = strict * (share / self.scales[0]) + free * ((1.0 - share) / self.scales[1])
-        return mixed * self.weights
+        strict_factor = self.strict_weights * (share / self.scales[0])
+        return strict * strict_factor + free * (self.free_weights * ((1.0 - share) / self.scales[1]))
 
     def reconstruction_error(self, rows: Tensor) -> Tensor:
         """Error of each row: [n], not negative, about 1 for an ordinary row."""

@@ -13,9 +13,12 @@ from stage_runtime.exits import WrongSettings
 
 from ml_training.autoencoder import Architecture
 from ml_training.trainer import TrainingOptions
+from ml_training.weights import BlockWeights
 
 _ARCHITECTURE = frozenset(field.name for field in fields(Architecture)) - {"n_features"}
 _OPTIONS = frozenset(field.name for field in fields(TrainingOptions))
+# In the order of BlockWeights.
+_WEIGHTS = ("block_weights", "strict_weights", "free_weights")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Candidate:
     name: str
     architecture: Mapping[str, Any]
     options: TrainingOptions
-    block_weights: Mapping[str, float]
+    weights: BlockWeights
 
     def sized(self, n_features: int) -> Architecture:
         """The architecture for so many input columns."""
@@ -33,9 +36,8 @@ class Candidate:
 
     def params(self) -> dict[str, Any]:
         """Flat hyper-parameters, as MLflow shows them."""
-        weights = {f"block_weight_{block}": weight for block, weight in self.block_weights.items()}
         options = {field.name: getattr(self.options, field.name) for field in fields(TrainingOptions)}
-        return {"candidate": self.name, **self.architecture, **options, **weights}
+        return {"candidate": self.name, **self.architecture, **options, **self.weights.params()}
 
 
 def load_candidates(choice: str, overrides: Mapping[str, Any]) -> list[Candidate]:
@@ -73,7 +75,7 @@ def _read(choice: str) -> tuple[dict[str, Any], str]:
 
 
 def _candidate(declared: Mapping[str, Any], place: str) -> Candidate:
-    known = {"name", "block_weights"} | _ARCHITECTURE | _OPTIONS
+    known = {"name", *_WEIGHTS} | _ARCHITECTURE | _OPTIONS
     unknown = sorted(set(declared) - known)
     if unknown or not declared.get("name"):
         problem = f"unknown keys {', '.join(unknown)}" if unknown else "no name"
@@ -86,4 +88,5 @@ def _candidate(declared: Mapping[str, Any], place: str) -> Candidate:
         Architecture(n_features=1, **architecture)
     except TypeError as error:
         raise WrongSettings(f"CANDIDATES: {place}, candidate {declared['name']}: {error}") from error
-    return Candidate(declared["name"], architecture, options, dict(declared.get("block_weights", {})))
+    weights = BlockWeights(*(dict(declared.get(key, {})) for key in _WEIGHTS))
+    return Candidate(declared["name"], architecture, options, weights)

@@ -48,11 +48,12 @@ def export_onnx(network: Autoencoder, path: Path) -> None:
     usual = graph.node("Min", graph.node("Max", hidden, low), high)
     share = network.architecture.strict_share
     strict_scale, free_scale = network.scales.detach().cpu().numpy()
-    strict = graph.scaled_square(usual, "strict_factor", np.float32(share / strict_scale))
-    free = graph.scaled_square(hidden, "free_factor", np.float32((1.0 - share) / free_scale))
-    mean = graph.node("ReduceMean", graph.node("Add", strict, free), "first_axis", keepdims=0)
-    weights = graph.constant("weights", network.weights.detach().cpu().numpy())
-    graph.node("Mul", mean, weights, output="contributions")
+    strict_weights = network.strict_weights.detach().cpu().numpy()
+    free_weights = network.free_weights.detach().cpu().numpy()
+    strict = graph.scaled_square(usual, "strict_factor", strict_weights * np.float32(share / strict_scale))
+    free = graph.scaled_square(hidden, "free_factor", free_weights * np.float32((1.0 - share) / free_scale))
+    both = graph.node("Add", strict, free)
+    graph.node("ReduceMean", both, "first_axis", output="contributions", keepdims=0)
     last_axis = graph.constant("last_axis", np.array([1]))
     graph.node("ReduceSum", "contributions", last_axis, output="reconstruction_error", keepdims=0)
     rows = helper.make_tensor_value_info
@@ -129,7 +130,7 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         return name
 
-    def scaled_square(self, reconstruction: str, name: str, factor: np.float32) -> str:
-        """Squared difference from the input, times a number."""
+    def scaled_square(self, reconstruction: str, name: str, factor: np.ndarray) -> str:
+        """Squared difference from the input, times a number for each column [D]."""
         residual = self.node("Sub", reconstruction, INPUT)
         return self.node("Mul", self.node("Mul", residual, residual), self.constant(name, factor))

@@ -18,7 +18,7 @@ from stage_runtime.progress import progress
 from stage_runtime.signals import StopRequest
 
 from ml_training import __version__
-from ml_training.autoencoder import Autoencoder, feature_weights
+from ml_training.autoencoder import Autoencoder
 from ml_training.candidates import Candidate
 from ml_training.checkpoint import TrainingState
 from ml_training.dataset import FeatureTable, MinibatchSource
@@ -86,7 +86,7 @@ def fit_candidate(
     """Train one candidate, going on from its checkpoint where a killed training left one."""
     identity = context.identity(candidate)
     start = time.monotonic()
-    weights = feature_weights(context.preprocessor.blocks, candidate.block_weights)
+    weights = candidate.weights.columns(context.preprocessor.blocks)
     network = Autoencoder(candidate.sized(context.table.n_features), weights, context.seed)
     source = MinibatchSource(context.table, context.plan, candidate.options.batch_size, context.seed)
     sample = source.sample(SAMPLE_ROWS)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from stage_runtime.logs import get_logger
 
-from ml_training.autoencoder import Autoencoder, feature_weights
+from ml_training.autoencoder import Autoencoder
 from ml_training.fitting import Fitted, FittingContext, suspicious_columns
 from ml_training.trainer import Callbacks, Trainer
 
@@ -96,7 +96,7 @@ def _fit_without(
     context: FittingContext, fitted: Fitted, rows: np.ndarray, validation: np.ndarray
 ) -> Autoencoder:
     candidate = fitted.candidate
-    weights = feature_weights(context.preprocessor.blocks, candidate.block_weights)
+    weights = candidate.weights.columns(context.preprocessor.blocks)
     network = Autoencoder(candidate.sized(context.table.n_features), weights, context.seed)
     network.fit_usual(rows, suspicious_columns(context.preprocessor))
     source = _Rows(rows, validation, candidate.options.batch_size, context.seed)

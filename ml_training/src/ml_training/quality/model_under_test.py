@@ -37,6 +37,7 @@ from ml_training.quality.evaluation_set import (
 from ml_training.quality.labels import read_labels
 from ml_training.runs import Run
 from ml_training.split import in_split
+from ml_training.weights import BlockWeights, ColumnWeights
 
 # What baselines are fitted on: the first training rows, which are a fair sample in hash order.
 TRAINING_ROWS = 10_000
@@ -46,7 +47,10 @@ KNOWN_ROWS = 20_000
 
 @dataclass(frozen=True)
 class ModelUnderTest:
-    """A model of this version's features, from its folder of artifacts."""
+    """A model of this version's features, from its folder of artifacts.
+
+    weights: [D] of the columns in what it learned, which PCA and kNN get too.
+    """
 
     preprocessor: Preprocessor
     history: HistoryState
@@ -62,12 +66,14 @@ class ModelUnderTest:
         constants = {
             tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer
         }
+        preprocessor = Preprocessor.load(artifacts / "preprocessor.json")
+        weights = BlockWeights.from_params(card["network"]).columns(preprocessor.blocks)
         return cls(
-            preprocessor=Preprocessor.load(artifacts / "preprocessor.json"),
+            preprocessor=preprocessor,
             history=HistoryState.load(artifacts / "history.npz"),
             network=OnnxNetwork(path),
-            weights=constants["weights"],
-            twin=_untrained(constants, card["network"], seed),
+            weights=weights.learned,
+            twin=_untrained(constants, card["network"], weights, seed),
         )
 
     def score(self, rows: Rows) -> np.ndarray:
@@ -174,7 +180,9 @@ def _rows_of_table(kept: Sequence[tuple[np.ndarray, np.ndarray]]) -> Rows:
     return Rows(np.concatenate([matrix for matrix, _ in kept]), additions, lines)
 
 
-def _untrained(constants: Mapping[str, np.ndarray], params: Mapping[str, Any], seed: int) -> Autoencoder:
+def _untrained(
+    constants: Mapping[str, np.ndarray], params: Mapping[str, Any], weights: ColumnWeights, seed: int
+) -> Autoencoder:
     """The network of the file with fresh initial weights: what training started from."""
     kernels = [constants[f"kernel_{i}"] for i in range(len(constants)) if f"kernel_{i}" in constants]
     widths = [kernel.shape[2] for kernel in kernels]
@@ -186,7 +194,7 @@ def _untrained(constants: Mapping[str, np.ndarray], params: Mapping[str, Any], s
         members=kernels[0].shape[0],
         strict_share=float(params["strict_share"]),
     )
-    network = Autoencoder(architecture, constants["weights"], seed)
+    network = Autoencoder(architecture, weights, seed)
     network.low.copy_(torch.tensor(constants["low"]))
     network.high.copy_(torch.tensor(constants["high"]))
     return network
