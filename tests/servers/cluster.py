@@ -252,7 +252,8 @@ class PodEndings:
         self.ended: list[dict[str, Any]] = []
         self._cluster = cluster
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._watch_or_keep_error, daemon=True)
 
     def __enter__(self) -> "PodEndings":
         self._thread.start()
@@ -260,7 +261,16 @@ class PodEndings:
 
     def __exit__(self, *_error: object) -> None:
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(60)
+        if self._error:
+            raise self._error
+
+    def _watch_or_keep_error(self) -> None:
+        """An exception would vanish with its thread, and the test would wait in vain without a reason."""
+        try:
+            self._watch()
+        except Exception as error:
+            self._error = error
 
     def _watch(self) -> None:
         while not self._stop.wait(0.5):

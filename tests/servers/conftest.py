@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 if TYPE_CHECKING:
     from cluster import Cluster
+    from drift_loop import Loop
+    from jobs import Jobs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -37,3 +39,29 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def argo_apps() -> Path:
     """The folder under test."""
     return ROOT / "argo-apps"
+
+
+@pytest.fixture(scope="session")
+def jobs(cluster: Cluster, argo_apps: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
+    """The services of the pipeline, with some pull requests fetched."""
+    from jobs import Jobs
+
+    made = Jobs(cluster, argo_apps / "base", tmp_path_factory.mktemp("pipeline"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def loop(cluster: Cluster, argo_apps: Path) -> Iterator[Loop]:
+    """Argo Events and Argo Workflows with the drift loop's objects."""
+    from drift_loop import Loop
+
+    made = Loop(cluster, argo_apps / "drift")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()

@@ -90,6 +90,13 @@ class Process:
         """The last lines of its log."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
+    def wait(self, seconds: float) -> int:
+        """Wait for its own end; its exit status. Raises ServerError with the end of its log when it takes too long."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise ServerError(f"{self.name} did not end within {seconds:g} s:\n{self.tail()}") from None
+
     def stop(self, seconds: float = 10.0) -> None:
         """End it: SIGTERM, after some seconds SIGKILL."""
         if self.running:

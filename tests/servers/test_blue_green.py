@@ -12,6 +12,8 @@ from cluster import Cluster, PodEndings
 from processes import Process, eventually, free_port, listens, server_folder
 from test_manifests_apply import rendered
 
+# Generous: a busy machine is slow, not wrong.
+pytestmark = pytest.mark.timeout(900)
 NAMESPACE = "mlops"
 KINDS = {
     "ServiceAccount",
@@ -85,13 +87,16 @@ class Serving:
     def preview(self) -> str:
         return self.image_behind("model-serving-preview")
 
-    def wait(self, phase: str, image: str | None = None, seconds: float = 60) -> None:
-        eventually(
-            lambda: self.status().get("phase") == phase and (image is None or self.active() == image),
-            seconds,
-            f"Rollout {phase} with {image} active; it is {self.status().get('phase')}: "
-            f"{self.status().get('message')}",
-        )
+    def wait(self, phase: str, image: str | None = None, seconds: float = 180) -> None:
+        """Wait for a phase, and for the image behind the active Service."""
+
+        def reached() -> bool:
+            status, active = self.status(), self.active()
+            assert status.get("phase") == phase, f"{status.get('phase')}: {status.get('message')}"
+            assert image is None or active == image, f"{active} is active"
+            return True
+
+        eventually(reached, seconds)
 
     def jobs(self, word: str) -> list[dict[str, Any]]:
         """The Jobs of analyses whose command has this word."""
@@ -133,7 +138,7 @@ def test_the_first_version_becomes_active_without_analysis_and_is_scaled(serving
 def test_a_new_digest_is_judged_at_the_preview_and_waits_for_a_person(serving: Serving) -> None:
     first = serving.active()
     second = serving.deploy("2")
-    eventually(lambda: serving.jobs("gate"), 60, "the analysis Job")
+    eventually(lambda: serving.jobs("gate"), 180, "the analysis Job")
     (job,) = serving.jobs("gate")
     container = job["spec"]["template"]["spec"]["containers"][0]
     target = f"http://model-serving-preview.{NAMESPACE}.svc.cluster.local"
@@ -146,6 +151,7 @@ def test_a_new_digest_is_judged_at_the_preview_and_waits_for_a_person(serving: S
         assert serving.active() == first
         serving.plugin("promote", "model-serving")
         serving.wait("Healthy", second)
+    eventually(lambda: serving.jobs("watch"), 180, "the Job that watches the active Service")
     (watch,) = serving.jobs("watch")
     assert watch["spec"]["template"]["spec"]["containers"][0]["args"][1] == target.replace(
         "preview", "active"
@@ -186,10 +192,10 @@ def assert_not_promoted(serving: Serving, first: str, seconds: float = 5) -> Non
 def test_a_lost_analysis_pod_promotes_nothing_and_its_successor_decides(serving: Serving) -> None:
     first = serving.active()
     serving.deploy("4")
-    eventually(lambda: analysis_pods(serving), 60, "the analysis pod")
+    eventually(lambda: analysis_pods(serving), 180, "the analysis pod")
     (lost,) = analysis_pods(serving)
     serving.cluster.kubectl("-n", NAMESPACE, "delete", "pod", lost, "--grace-period=0", "--force")
-    eventually(lambda: analysis_pods(serving) - {lost}, 60, "a new analysis pod")
+    eventually(lambda: analysis_pods(serving) - {lost}, 180, "a new analysis pod")
     assert_not_promoted(serving, first)
     with PodEndings(serving.cluster, answers(gate=1)):
         serving.wait("Degraded", first)
@@ -198,7 +204,7 @@ def test_a_lost_analysis_pod_promotes_nothing_and_its_successor_decides(serving:
 def test_a_lost_analysis_job_promotes_nothing(serving: Serving) -> None:
     first = serving.active()
     serving.deploy("5")
-    eventually(lambda: analysis_pods(serving), 60, "the analysis pod")
+    eventually(lambda: analysis_pods(serving), 180, "the analysis pod")
     serving.cluster.kubectl("-n", NAMESPACE, "delete", "job", "-l", "app.kubernetes.io/name=perf")
     assert_not_promoted(serving, first, 10)
     serving.plugin("abort", "model-serving")
@@ -222,7 +228,7 @@ def test_trouble_after_promotion_rolls_back_by_itself(serving: Serving) -> None:
     with PodEndings(serving.cluster, answers(gate=0, watch=None)) as endings:
         serving.wait("Paused")
         serving.plugin("promote", "model-serving")
-        eventually(lambda: serving.active() == second, 60, "the switch")
+        eventually(lambda: serving.active() == second, 180, "the switch")
         endings.outcome = answers(gate=0, watch=1)
         serving.wait("Degraded", first)
 

@@ -66,7 +66,7 @@ class Delivery:
             assert status["health"] in health, status
             return True
 
-        eventually(check, 240)
+        eventually(check, 400)
 
     def jobs(self, environment: str) -> dict[str, str]:
         """Name -> uid of the Jobs that Argo CD manages there."""
@@ -148,7 +148,7 @@ def delivery(
             cluster.apply(application(argo_apps, environment, repository))
         with PodEndings(cluster, made.outcome):
             for environment in ENVIRONMENTS:
-                eventually(partial(cluster.exists, "ingress", "model-serving", environment), 240, "Ingress")
+                eventually(partial(cluster.exists, "ingress", "model-serving", environment), 400, "Ingress")
                 # No ingress controller here: what one would report.
                 cluster.kubectl(
                     "-n", environment, "patch", "ingress", "model-serving", "--subresource=status",

@@ -1,0 +1,113 @@
+"""The whole loop on real controllers and real services: an alarm, every step as its pod spells it, three replicas.
+
+Argo Workflows makes the pods; the command of each runs as a process with what that pod has (pods.py), and what it wrote
+is reported as Argo's executor would. Nothing is decided by the test.
+"""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import PodEndings
+from drift_loop import ENDED, NAMESPACE, Executor, Loop, Step
+from jobs import PULLS, Jobs
+from pods import said
+from processes import Process, eventually
+from test_drift_loop import ORDER
+
+pytestmark = pytest.mark.timeout(1200)
+# The addresses that the name of the headless Service stands for.
+REPLICAS = [f"127.0.0.{last}" for last in (2, 3, 4)]
+
+
+class Steps:
+    """Runs each step's pod; what it prints is kept."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs = jobs
+        self.output: dict[str, str] = {}
+
+    def __call__(self, step: Step) -> tuple[int, str | None]:
+        name = step.pod["metadata"]["name"]
+        pod = self.jobs.pods.make(step.pod["spec"], NAMESPACE, name, step.command)
+        done = pod.run()
+        self.output[f"{step.workflow} {step.template}"] = said(done)
+        decision = pod.tmp / "go"
+        return done.returncode, decision.read_text() if decision.exists() else None
+
+
+def asked(address: str, path: str) -> Any:
+    with urllib.request.urlopen(f"http://{address}:8080{path}", timeout=20) as answer:
+        return json.load(answer)
+
+
+def versions() -> list[str]:
+    """Which version each replica serves."""
+    return [str(asked(address, "/model")["version"]) for address in REPLICAS]
+
+
+@pytest.fixture(scope="module")
+def served(jobs: Jobs, argo_apps: Path) -> Iterator[list[Process]]:
+    """A champion, and three replicas that serve it."""
+    if not jobs.services.keys("preprocess-runs/"):
+        done = jobs.run("spark-preprocess")
+        assert done.returncode == 0, said(done)
+    for stage in ("ml-training", "ml-training-gate"):
+        done = jobs.run(stage)
+        assert done.returncode == 0, said(done)
+    names = jobs.pods.names
+    names["model-serving-replicas.mlops.svc.cluster.local"] = REPLICAS
+    (rollout,) = [o for o in jobs.objects if o["kind"] == "Rollout"]
+    replicas: list[Process] = []
+    try:
+        for address in REPLICAS:
+            spec = rollout["spec"]["template"]["spec"]
+            # Each pod would listen on all addresses of a network of its own.
+            pod = jobs.pods.make(spec, "mlops", f"replica-{address}", HOST=address)
+            replicas.append(pod.start(jobs.services.folder / "log"))
+        for address, replica in zip(REPLICAS, replicas, strict=True):
+            replica.wait_until(lambda address=address: ready(address), 120)
+        yield replicas
+    finally:
+        for replica in replicas:
+            replica.stop(30)
+
+
+def ready(address: str) -> bool:
+    try:
+        return asked(address, "/ready") is not None
+    except OSError:
+        return False
+
+
+def retrained(loop: Loop, steps: Steps) -> tuple[str, Executor]:
+    """One alarm to its end: phase and what ran."""
+    executor = Executor(loop.cluster, steps)
+    before = {workflow["metadata"]["name"] for workflow in loop.workflows()}
+    with PodEndings(loop.cluster, executor):
+        assert loop.post({"drift_score": 1.0}, loop.token) == 200
+        eventually(lambda: len(loop.workflows()) > len(before), 60, "a Workflow")
+        (name,) = {workflow["metadata"]["name"] for workflow in loop.workflows()} - before
+        eventually(lambda: loop.status(name).get("phase") in ENDED, 900, f"the end of {name}")
+    return str(loop.status(name)["phase"]), executor
+
+
+def test_an_alarm_retrains_once_and_every_replica_serves_what_passed(
+    loop: Loop, jobs: Jobs, served: list[Process]
+) -> None:
+    assert versions() == ["1", "1", "1"]
+    jobs.services.open_pull_requests(PULLS)
+    steps = Steps(jobs)
+    phase, executor = retrained(loop, steps)
+    assert (phase, executor.names()) == ("Succeeded", ORDER), steps.output
+    assert versions() == ["2", "2", "2"]
+    for secret in (jobs.services.secret_key, loop.token):
+        assert secret not in json.dumps(steps.output)
+        assert secret not in json.dumps([step.pod for step in executor.steps])
+    # The next alarm comes within the cool-down.
+    phase, executor = retrained(loop, steps)
+    assert (phase, executor.names()) == ("Succeeded", ["cool-down", "report"]), steps.output
+    assert versions() == ["2", "2", "2"]
