@@ -1,13 +1,15 @@
 """A registry with a model, and a data root with traffic."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-# Test files import the modules beside them by name.
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+ROOT = Path(__file__).resolve().parents[2]
+# Test files import the modules beside them by name; the one-machine set-up is used as it lies in its folder.
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT / "local" / "src")]
 
 import made_up  # noqa: E402
 from drift_detection.reference import Reference, of_folder  # noqa: E402
@@ -40,3 +42,15 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A MongoDB of the tests' own."""
+    from local_setup import mongodb
+
+    server = mongodb.start(tmp_path_factory.mktemp("mongo") / "data")
+    try:
+        yield server.uri
+    finally:
+        server.stop()

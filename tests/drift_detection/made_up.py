@@ -77,6 +77,7 @@ def make_registry(file: Path, models: dict[str, Path], **aliases: str) -> str:
             " (alias VARCHAR(256), version INTEGER, name VARCHAR(256));"
             "CREATE TABLE IF NOT EXISTS model_versions (name VARCHAR(256), version INTEGER, source VARCHAR(500),"
             " storage_location VARCHAR(500));"
+            "CREATE TABLE IF NOT EXISTS model_version_tags (key TEXT, value TEXT, name TEXT, version INTEGER);"
             "DELETE FROM registered_model_aliases; DELETE FROM model_versions;"
         )
         for version, folder in models.items():
@@ -137,3 +138,13 @@ def publish_run(
     watermark = {"updated_at": updated_at, "fetched_at": None}
     manifest = {"documents": documents, "source": {"watermark": watermark}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def tag(file: Path, version: str, **tags: str) -> None:
+    """Tags of a version, as the gate writes them."""
+    with sqlite3.connect(file) as connection:
+        for key, value in tags.items():
+            connection.execute(
+                "INSERT INTO model_version_tags VALUES (?, ?, ?, ?)", (key, value, MODEL, version)
+            )
+    connection.close()

@@ -25,6 +25,8 @@ def database(tmp_path: Path) -> Path:
             " storage_location VARCHAR(500));"
             f"INSERT INTO model_versions VALUES ('{NAME}', 3, 'models:/m-1', '/store/m-1/artifacts');"
             f"INSERT INTO model_versions VALUES ('{NAME}', 4, '/store/m-2', NULL);"
+            "CREATE TABLE model_version_tags (key VARCHAR(250), value TEXT, name VARCHAR(256), version INTEGER);"
+            f"INSERT INTO model_version_tags VALUES ('gate', 'passed', '{NAME}', 3), ('gate', 'refused', '{NAME}', 4);"
             f"INSERT INTO registered_model_aliases VALUES ('champion', 3, '{NAME}'), ('candidate', 4, '{NAME}');"
         )
     connection.close()
@@ -35,6 +37,12 @@ def test_the_alias_of_a_sqlite_registry(database: Path) -> None:
     registry = open_registry(f"sqlite:///{database}")
     assert registry.resolve(NAME, "champion") == ModelVersion(NAME, "3", "/store/m-1/artifacts")
     assert registry.resolve(NAME, "candidate") == ModelVersion(NAME, "4", "/store/m-2")
+
+
+def test_the_tags_of_a_version(database: Path) -> None:
+    registry = open_registry(f"sqlite:///{database}")
+    assert registry.tags(registry.resolve(NAME, "candidate")) == {"gate": "refused"}
+    assert registry.tags(ModelVersion(NAME, "9", "")) == {}
 
 
 @pytest.mark.parametrize(("name", "alias"), [(NAME, "nobody"), ("other", "champion")])
@@ -89,6 +97,9 @@ def server() -> Iterator[str]:
     Replies.replies = {
         "registered-models/alias champion": (200, {"model_version": {"name": NAME, "version": "5"}}),
         "model-versions/get-download-uri": (200, {"artifact_uri": "mlflow-artifacts:/1/models/m-5/artifacts"}),
+        "model-versions/get": (
+            200, {"model_version": {"version": "5", "tags": [{"key": "gate", "value": "passed"}]}},
+        ),
         "registered-models/alias candidate": (
             400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "Registered model alias candidate not found."},
         ),
@@ -109,6 +120,16 @@ def server() -> Iterator[str]:
 def test_the_alias_of_a_server(server: str) -> None:
     found = open_registry(server).resolve(NAME, "champion")
     assert found == ModelVersion(NAME, "5", "mlflow-artifacts:/1/models/m-5/artifacts")
+
+
+def test_the_tags_of_a_version_on_a_server(server: str) -> None:
+    registry = open_registry(server)
+    assert registry.tags(ModelVersion(NAME, "5", "")) == {"gate": "passed"}
+    Replies.replies["model-versions/get"] = (200, {"model_version": {"version": "5"}})
+    assert registry.tags(ModelVersion(NAME, "5", "")) == {}
+    Replies.replies["model-versions/get"] = (404, {"error_code": "RESOURCE_DOES_NOT_EXIST"})
+    with pytest.raises(UnusableInput, match="Was it deleted"):
+        registry.tags(ModelVersion(NAME, "6", ""))
 
 
 @pytest.mark.parametrize(

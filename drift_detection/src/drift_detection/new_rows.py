@@ -1,7 +1,8 @@
-"""The command ``new-rows``: are there pull requests that no candidate has been trained on?
+"""The command ``new-rows``: is there anything to learn that has not been judged?
 
 Compared with the run behind the version that was trained last, not with the newest run: a training that was killed
-after its preprocessing must be made up for, and one whose candidate was refused need not be repeated.
+after its preprocessing must be made up for. A candidate that the gate has not judged, because that was killed, is
+something to do as well; one that it refused need not be trained again from the same rows.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pymongo
+from model_registry.registry import ModelVersion, Registry, open_registry
 from pymongo import errors
 from pymongo.collection import Collection
 from stage_runtime.exits import ServiceUnreachable, UnusableInput, WrongSettings
+from stage_runtime.logs import get_logger
 
-from drift_detection.reference import of_registry
+from drift_detection.reference import of_version
 from drift_detection.settings import NewRowsSettings
 from drift_detection.store import Store
 
 WAIT_MILLISECONDS = 20_000
+# What the gate writes into the version's tag "gate".
+REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,20 @@ class Seen:
 
 
 def seen_by_last_training(settings: NewRowsSettings, store: Store) -> Seen | None:
-    """From the manifest of the run behind the candidate; None where there is no such run, so that all is new."""
+    """From the manifest of the run behind the candidate.
+
+    None where everything is to be done: there is no such run, or the gate has not judged the candidate.
+    """
+    registry = open_registry(settings.mlflow_tracking_uri)
+    candidate = _version(registry, settings.model_name, settings.candidate_alias)
+    champion = _version(registry, settings.model_name, settings.model_alias)
+    if candidate is None:
+        return None
+    if candidate != champion and registry.tags(candidate).get("gate") != REFUSED:
+        get_logger().info("The gate has not judged the candidate", model_version=candidate.version)
+        return None
     try:
-        run_id = of_registry(settings, settings.candidate_alias).preprocess_run_id
+        run_id = of_version(settings, candidate).preprocess_run_id
     except UnusableInput:
         return None
     content = store.read(f"preprocess-runs/{run_id}/manifest.json") if run_id else None
@@ -48,16 +64,23 @@ def seen_by_last_training(settings: NewRowsSettings, store: Store) -> Seen | Non
         return None
 
 
+def _version(registry: Registry, name: str, alias: str) -> ModelVersion | None:
+    try:
+        return registry.resolve(name, alias)
+    except UnusableInput:
+        return None
+
+
 def count_new(settings: NewRowsSettings, seen: Seen | None) -> int:
     """New or changed documents in the collection since then. Raises ServiceUnreachable or WrongSettings."""
+    uri = settings.mongo_uri.get_secret_value()
+    # What the address names itself wins.
+    wait = (
+        {} if "serverselectiontimeoutms=" in uri.lower() else {"serverSelectionTimeoutMS": WAIT_MILLISECONDS}
+    )
     try:
         client: pymongo.MongoClient[dict[str, Any]]
-        with pymongo.MongoClient(
-            settings.mongo_uri.get_secret_value(),
-            serverSelectionTimeoutMS=WAIT_MILLISECONDS,
-            tz_aware=True,
-            tzinfo=UTC,
-        ) as client:
+        with pymongo.MongoClient(uri, tz_aware=True, tzinfo=UTC, **wait) as client:
             collection: Collection[dict[str, Any]] = client[settings.mongo_db][settings.mongo_collection]
             documents = collection.count_documents({})
             if seen is None:

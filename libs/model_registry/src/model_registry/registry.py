@@ -41,6 +41,9 @@ class Registry(Protocol):
         WrongSettings when it refuses the credentials.
         """
 
+    def tags(self, model: ModelVersion) -> dict[str, str]:
+        """The version's tags, such as the gate's verdict; raises as ``resolve`` does."""
+
 
 def open_registry(tracking_uri: str) -> Registry:
     """The registry at MLFLOW_TRACKING_URI; nothing is read yet."""
@@ -114,6 +117,12 @@ class RestRegistry:
             raise no_such_alias(name, alias, self.http.base)
         return ModelVersion(name, version, place["artifact_uri"])
 
+    def tags(self, model: ModelVersion) -> dict[str, str]:
+        found = self._read("model-versions/get", {"name": model.name, "version": model.version})
+        if found is None:
+            raise no_such_version(model, self.http.base)
+        return {tag["key"]: tag["value"] for tag in found["model_version"].get("tags", ())}
+
     def _read(self, call: str, params: dict[str, str]) -> dict[str, Any] | None:
         reply = self.http.get(f"/api/2.0/mlflow/{call}", params)
         try:
@@ -145,13 +154,36 @@ class SqliteRegistry:
         self.file = file
 
     def resolve(self, name: str, alias: str) -> ModelVersion:
+        rows = self._read(
+            "SELECT v.version, COALESCE(v.storage_location, v.source) FROM registered_model_aliases a"
+            " JOIN model_versions v ON v.name = a.name AND v.version = a.version"
+            " WHERE a.name = ? AND a.alias = ?",
+            (name, alias),
+        )
+        if not rows:
+            raise no_such_alias(name, alias, str(self.file))
+        return ModelVersion(name, str(rows[0][0]), rows[0][1])
+
+    def tags(self, model: ModelVersion) -> dict[str, str]:
+        rows = self._read(
+            "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?",
+            (model.name, model.version),
+        )
+        return {str(key): str(value) for key, value in rows}
+
+    def _read(self, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
         if not self.file.is_file():
             raise ServiceUnreachable(
                 f"MLFLOW_TRACKING_URI: expected MLflow's SQLite file at {self.file}, found none. "
                 "Train a model first (`make demo`, `make train`), or correct the path."
             )
         try:
-            row = self._read(name, alias)
+            uri = f"{self.file.resolve().as_uri()}?mode=ro"
+            connection = sqlite3.connect(uri, uri=True, timeout=TIMEOUT_SECONDS)
+            try:
+                return connection.execute(query, values).fetchall()
+            finally:
+                connection.close()
         except sqlite3.OperationalError as error:
             raise _database_error(self.file, error) from error
         except sqlite3.DatabaseError as error:
@@ -159,23 +191,6 @@ class SqliteRegistry:
                 f"{self.file}: expected a database of MLflow, found something else ({error}). "
                 "Correct MLFLOW_TRACKING_URI."
             ) from error
-        if row is None:
-            raise no_such_alias(name, alias, str(self.file))
-        return ModelVersion(name, str(row[0]), row[1])
-
-    def _read(self, name: str, alias: str) -> tuple[int, str] | None:
-        uri = f"{self.file.resolve().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=TIMEOUT_SECONDS)
-        try:
-            found = connection.execute(
-                "SELECT v.version, COALESCE(v.storage_location, v.source) FROM registered_model_aliases a"
-                " JOIN model_versions v ON v.name = a.name AND v.version = a.version"
-                " WHERE a.name = ? AND a.alias = ?",
-                (name, alias),
-            ).fetchone()
-        finally:
-            connection.close()
-        return found if found is None else (found[0], found[1])
 
 
 def no_such_alias(name: str, alias: str, where: str) -> UnusableInput:
@@ -186,6 +201,13 @@ def no_such_alias(name: str, alias: str, where: str) -> UnusableInput:
     )
     return UnusableInput(
         f"Registry {where}: expected a version of the model {name!r} with the alias {alias!r}, found none. {hint}"
+    )
+
+
+def no_such_version(model: ModelVersion, where: str) -> UnusableInput:
+    """The error for a version that is gone."""
+    return UnusableInput(
+        f"Registry {where}: expected version {model.version} of the model {model.name!r}, found none. Was it deleted?"
     )
 
 
