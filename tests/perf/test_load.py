@@ -17,11 +17,18 @@ from perf.watch import Watch, parse
 from stage_runtime import readme
 from stage_runtime.exits import UnusableInput
 
+KNOWN = {"alpha", "beta", "gamma"}
+
 
 class Service(BaseHTTPRequestHandler):
-    """Answers as the scoring service does; `error` is the golden request's score, `broken` fails every request."""
+    """Answers as the scoring service does; `error` is the golden request's score, `broken` fails every request.
+
+    Ordinary are those whose titles hold nothing but the model's words; every `flagged`th of them is flagged.
+    """
 
     error: ClassVar[float] = 1.5
+    flagged: ClassVar[int] = 10
+    count: ClassVar[int] = 0
     broken: ClassVar[bool] = False
     protocol_version = "HTTP/1.1"
 
@@ -31,6 +38,10 @@ class Service(BaseHTTPRequestHandler):
         score = {"model_version": "3", "reconstruction_error": self.error, "is_anomaly": False}
         try:
             sent = json.loads(body)
+            if isinstance(sent, dict):
+                Service.count += 1
+                words = set(str(sent.get("title")).lower().split())
+                score["is_anomaly"] = not words <= KNOWN or Service.count % self.flagged == 0
             good = (isinstance(sent, list) and bool(sent)) or ("created_at" in sent and "base" in sent)
         except (ValueError, TypeError):
             sent, good = None, False
@@ -63,7 +74,7 @@ def service() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
-    Service.error, Service.broken = 1.5, False
+    Service.error, Service.broken, Service.flagged = 1.5, False, 10
 
 
 @pytest.fixture
@@ -71,8 +82,13 @@ def registry(tmp_path: Path) -> str:
     import sqlite3
 
     (tmp_path / "model" / "artifacts").mkdir(parents=True)
-    golden = {"request": made_up(7), "reconstruction_error": 1.5}
-    (tmp_path / "model" / "artifacts" / "golden.json").write_text(json.dumps(golden))
+    terms = {"alpha": 9, "beta": 8, "gamma": 8, "file:.py": 30}
+    for name, content in (
+        ("golden", {"request": made_up(7), "reconstruction_error": 1.5}),
+        ("threshold", {"flag_rate": {"train": 0.02, "later": 0.06}}),
+        ("preprocessor", {"profile": {"terms": terms}}),
+    ):
+        (tmp_path / "model" / "artifacts" / f"{name}.json").write_text(json.dumps(content))
     connection = sqlite3.connect(tmp_path / "mlflow.db")
     connection.executescript(
         "CREATE TABLE registered_model_aliases (alias TEXT, version INTEGER, name TEXT);"
@@ -151,6 +167,18 @@ def test_the_gate_wants_the_registered_score_and_version(service: str, registry:
     assert code == 5 and any("expected the score 1.5" in event["event"] for event in events)
     code, events = run("gate", *flags, "--model-alias", "nobody")
     assert code == 3
+
+
+def test_the_gate_knows_how_many_training_flagged(service: str, registry: str, tmp_path: Path) -> None:
+    flags = (
+        "--host", service, "--seconds", "1", "--out", str(tmp_path / "load.json"), "--model-name", "m",
+        "--mlflow-tracking-uri", registry, "--least-requests-per-second", "1", "--most-flag-rate", "0.05",
+    )  # fmt: skip
+    assert run("gate", *flags)[0] == 0  # 0.1 is less than 4 times 0.06
+    code, events = run("gate", *flags, "--most-flag-rate-times", "1")
+    assert code == 5 and any("training measured 0.06" in event["event"] for event in events)
+    Service.flagged = 2
+    assert run("gate", *flags)[0] == 5
 
 
 def test_failures_of_a_long_run() -> None:

@@ -1,4 +1,4 @@
-"""The golden request of the registered model, read from the registry and not from the service under test.
+"""The registered model's golden request, flag rate and words, read from the registry, not from the service.
 
 The two REST calls and the two tables are the same that serving reads; a stage never imports another.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,15 +20,27 @@ from perf.settings import GateSettings
 
 SECONDS = 15.0
 TOLERANCE = 1e-5
-FILE = "artifacts/golden.json"
+# So many of the words that most training documents use: what an ordinary pull request is written in.
+WORDS = 200
 
 
-def check_golden(settings: GateSettings) -> str:
-    """Score the golden request over HTTP; returns the version.
+@dataclass(frozen=True)
+class Registered:
+    """What the gate reads of the version that the alias names.
 
-    Raises GateRefused where version or score differ from what is registered.
+    golden: request and reconstruction_error; flag_rate: share of the later rows that its threshold flagged in
+    training; words: the most used ones of the corpus, without endings of files.
     """
-    version, golden = read_golden(settings)
+
+    version: str
+    golden: Mapping[str, Any]
+    flag_rate: float
+    words: Sequence[str]
+
+
+def check_golden(settings: GateSettings, model: Registered) -> None:
+    """Score the golden request over HTTP; raises GateRefused where version or score differ from what is registered."""
+    golden = model.golden
     address = settings.host.rstrip("/") + "/predict"
     with reaching(f"The service at {settings.host}", requests.RequestException):
         answer = requests.post(
@@ -38,18 +52,17 @@ def check_golden(settings: GateSettings) -> str:
         )
     score = answer.json()
     expected, found = float(golden["reconstruction_error"]), float(score["reconstruction_error"])
-    if str(score["model_version"]) != version:
+    if str(score["model_version"]) != model.version:
         raise GateRefused(
-            f"Golden request: expected model version {version} ({settings.model_alias}), "
+            f"Golden request: expected model version {model.version} ({settings.model_alias}), "
             f"found {score['model_version']}. Reload the service (POST /reload)."
         )
     if not abs(found - expected) <= TOLERANCE * max(1.0, abs(expected)):
         raise GateRefused(f"Golden request: expected the score {expected!r}, found {found!r}.")
-    return version
 
 
-def read_golden(settings: GateSettings) -> tuple[str, dict[str, Any]]:
-    """Version and golden request of the alias."""
+def read_registered(settings: GateSettings) -> Registered:
+    """What is registered under the alias; raises UnusableInput where a file of it is missing or not as expected."""
     uri = settings.mlflow_tracking_uri
     if urlsplit(uri).scheme in {"http", "https"}:
         version, location = _by_http(settings)
@@ -57,8 +70,22 @@ def read_golden(settings: GateSettings) -> tuple[str, dict[str, Any]]:
         version, location = _by_sqlite(settings)
     else:
         raise WrongSettings("MLFLOW_TRACKING_URI: expected http://…, https://… or sqlite:///FILE.")
-    golden: dict[str, Any] = json.loads(_read(settings, location))
-    return version, golden
+    golden, threshold, preprocessor = (
+        json.loads(_read(settings, location, f"artifacts/{name}.json"))
+        for name in ("golden", "threshold", "preprocessor")
+    )
+    try:
+        # null: a corpus too small for later rows
+        rates = threshold["flag_rate"]
+        rate = float(rates["later"] if rates["later"] is not None else rates["train"] or 0.0)
+        terms: dict[str, int] = preprocessor["profile"]["terms"]
+    except (KeyError, TypeError) as error:
+        raise UnusableInput(
+            "Registered model: expected flag_rate in threshold.json and profile.terms in preprocessor.json, "
+            f"found otherwise ({error!r}). Train and register it again."
+        ) from error
+    words = [word for word in sorted(terms, key=lambda word: (-terms[word], word)) if ":" not in word]
+    return Registered(version, golden, rate, words[:WORDS])
 
 
 def _no_alias(settings: GateSettings) -> UnusableInput:
@@ -102,23 +129,23 @@ def _by_http(settings: GateSettings) -> tuple[str, str]:
     return version, str(place.json()["artifact_uri"])
 
 
-def _read(settings: GateSettings, location: str) -> bytes:
+def _read(settings: GateSettings, location: str, name: str) -> bytes:
     parts = urlsplit(location)
     if parts.scheme in {"", "file"}:
-        file = Path(parts.path) / FILE
+        file = Path(parts.path) / name
         if not file.is_file():
             raise UnusableInput(f"Registered model: expected {file}, found none.")
         return file.read_bytes()
     if parts.scheme == "mlflow-artifacts":
-        path = f"/api/2.0/mlflow-artifacts/artifacts/{parts.path.strip('/')}/{FILE}"
+        path = f"/api/2.0/mlflow-artifacts/artifacts/{parts.path.strip('/')}/{name}"
         reply = _get(settings, path)
         if not reply.ok:
             raise UnusableInput(
-                f"Registered model: expected {FILE}, the MLflow server answered {reply.status_code}."
+                f"Registered model: expected {name}, the MLflow server answered {reply.status_code}."
             )
         return reply.content
     if parts.scheme in {"s3", "s3a"}:
-        return _from_s3(settings, parts.netloc, f"{parts.path.strip('/')}/{FILE}")
+        return _from_s3(settings, parts.netloc, f"{parts.path.strip('/')}/{name}")
     raise WrongSettings(f"Artifact store: expected file, s3 or mlflow-artifacts, found {parts.scheme!r}.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
@@ -15,10 +16,15 @@ from perf.settings import LoadSettings
 from perf.users import Caller, Load
 
 
-def run_load(settings: LoadSettings) -> Result:
-    """Send for settings.seconds; raises ServiceUnreachable when nothing was answered at all."""
+def run_load(settings: LoadSettings, words: Sequence[str] = ()) -> Result:
+    """Send for settings.seconds; raises ServiceUnreachable when nothing was answered at all.
+
+    words: what pull requests are written in where they are made up.
+    """
     load = Load.of(
-        load_pulls(settings.pulls), settings.list_size, settings.github_webhook_secret.get_secret_value()
+        load_pulls(settings.pulls, words),
+        settings.list_size,
+        settings.github_webhook_secret.get_secret_value(),
     )
     user = type("BoundCaller", (Caller,), {"load": load, "host": settings.host.rstrip("/")})
     environment = Environment(user_classes=[user], catch_exceptions=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ WORDS = (
 ).split()
 
 
-def load_pulls(file: Path | None) -> list[dict[str, Any]]:
-    """COUNT made up pull requests, or those of a file; raises UnusableInput naming the line that is none."""
+def load_pulls(file: Path | None, words: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """COUNT made up pull requests, or those of a file; raises UnusableInput naming the line that is none.
+
+    words: what those made up are written in; a model knows the words of its own corpus alone.
+    """
     if file is None:
-        return [made_up(number) for number in range(COUNT)]
+        return [made_up(number, words or WORDS) for number in range(COUNT)]
     opened = gzip.open(file, "rt") if file.suffix == ".gz" else file.open()
     found = []
     with opened as lines:
@@ -36,13 +40,13 @@ def load_pulls(file: Path | None) -> list[dict[str, Any]]:
     return found
 
 
-def made_up(number: int) -> dict[str, Any]:
-    """One ordinary pull request in GitHub's REST form; the same number gives the same."""
+def made_up(number: int, words: Sequence[str] = WORDS) -> dict[str, Any]:
+    """One ordinary pull request in GitHub's REST form; the same number and words give the same."""
     rng = random.Random(number)
     created = datetime(2024, 1, 8, 9, tzinfo=UTC) + timedelta(hours=7 * number)
-    title = " ".join(rng.choices(WORDS, k=rng.randint(3, 9))).capitalize()
+    title = " ".join(rng.choices(words, k=rng.randint(3, 9))).capitalize()
     body = "\n\n".join(
-        " ".join(rng.choices(WORDS, k=rng.randint(15, 60))).capitalize() + "."
+        " ".join(rng.choices(words, k=rng.randint(15, 60))).capitalize() + "."
         for _ in range(rng.randint(1, 4))
     )
     stamp = created.strftime("%Y-%m-%dT%H:%M:%SZ")
