@@ -139,6 +139,15 @@ def test_rejections_are_kept_once_and_forgiven(store: Store) -> None:
     assert store.rejected_of("a/b") == set()
 
 
+def test_documents_and_rejections_are_counted_together_and_by_repository(store: Store) -> None:
+    store.write([document(1), document(2), document(3, repo_name="other/tool")])
+    store.reject([Rejection("acme/widget#9", "acme/widget", 9, "title", "x", "rest", "p")])
+    store.reject([Rejection("line:1", None, None, "line", "x", "file", "p")])
+    many = [f"none/{number}" for number in range(600)]
+    assert store.stored(["acme/widget", *many, "other/tool"]) == {"acme/widget": 3, "other/tool": 1}
+    assert store.stored([]) == {}
+
+
 def test_what_was_not_seen_is_found_in_batches(store: Store) -> None:
     store.write([document(number, fetched=-10) for number in range(1, 601)])
     store.write([document(number, fetched=10) for number in range(601, 605)])
@@ -147,14 +156,14 @@ def test_what_was_not_seen_is_found_in_batches(store: Store) -> None:
     assert [number for _, number in found] == [*range(1, 601), 700]
     assert store.remove([identity for identity, _ in found[:2]]) == 2
     assert store.remove([]) == 0
-    assert store.count("acme/widget") == 603
+    assert store.stored(["acme/widget"]) == {"acme/widget": 603}
 
 
 def test_a_rename_moves_documents_and_drops_old_reasons(store: Store) -> None:
     store.write([document(1), document(2)])
     store.reject([Rejection("acme/widget#3", "acme/widget", 3, "title", "x", "rest", "p")])
     assert store.rename("acme/widget", "new/name") == 2
-    assert (store.count("acme/widget"), store.count("new/name")) == (0, 2)
+    assert store.stored(["acme/widget", "new/name"]) == {"new/name": 2}
     assert store.rejected_of("acme/widget") == set()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from data_fetch.store import Store
 from fetch_harness import World, iso, pull
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 REPOS = ("acme/widget", "acme/gadget", "other/tool")
@@ -198,6 +198,8 @@ def histories(count: int) -> Any:
         max_examples=count,
         deadline=None,
         derandomize=True,
+        # Shrinking a failure takes minutes, longer than a test may: SHRINK=1 asks for it.
+        phases=tuple(Phase) if os.environ.get("SHRINK") else (Phase.explicit, Phase.generate),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 

@@ -21,8 +21,8 @@ def is_short(store: Store, checkpoint: Checkpoint, *, whole: bool) -> bool:
     """
     if checkpoint.total is None or checkpoint.repo_name is None:
         return False
-    rejected = len(store.rejected_of(checkpoint.repo_name))
-    missing = max(0, checkpoint.total - store.count(checkpoint.repo_name) - rejected)
+    stored = store.stored([checkpoint.repo_name])[checkpoint.repo_name]
+    missing = max(0, checkpoint.total - stored)
     if missing > checkpoint.unseen and not whole:
         get_logger().warning(
             "documents are missing: reading all of the repository",

@@ -123,40 +123,45 @@ class Fetch:
             get_logger().info("GraphQL is not to be had here: REST is used", reason=str(error))
             return list(names)
         self._source = GraphqlSource(self._client, self._shaper, self._clock, self._rest.single)
+        checkpoints = {name: self._store.checkpoint(name) for name in probed}
+        same = {name for name, found in probed.items() if self._same(checkpoints[name], found)}
+        stored = self._store.stored(checkpoints[name].repo_name or "" for name in same)
         changed = []
         for name, found in probed.items():
-            checkpoint = self._store.checkpoint(name)
+            checkpoint = checkpoints[name]
             if isinstance(found, GitHubError):
                 changed.append(name)  # its walk tells what is wrong, with every token
-            elif self._unchanged(checkpoint, found) and self._claim(found["nameWithOwner"], name):
+                continue
+            pulls = found.get("pullRequests") or {}
+            there = stored[checkpoint.repo_name or ""] + checkpoint.unseen
+            complete = name in same and there >= (checkpoint.total or 0)
+            if complete and self._claim(found["nameWithOwner"], name):
                 self.summary.unchanged += 1
                 progress.repository_done()
-            else:
-                changed.append(name)
-                whole = checkpoint.watermark is None or checkpoint.shape != self._shaper.shape
-                if whole or self._settings.full_resync:
-                    progress.expect((found.get("pullRequests") or {}).get("totalCount") or 0)
+                continue
+            changed.append(name)
+            whole = checkpoint.watermark is None or checkpoint.shape != self._shaper.shape
+            if whole or self._settings.full_resync:
+                progress.expect(pulls.get("totalCount") or 0)
         return changed
 
-    def _unchanged(self, checkpoint: Checkpoint, found: dict[str, Any]) -> bool:
-        """Whether the newest update is the known one and everything up to it is stored."""
+    def _same(self, checkpoint: Checkpoint, found: dict[str, Any] | GitHubError) -> bool:
+        """Whether the newest update is the known one, so that nothing can be new."""
+        if isinstance(found, GitHubError):
+            return False
         pulls = found.get("pullRequests") or {}
         nodes = [node for node in pulls.get("nodes") or () if node]
         newest = parse_time(nodes[0]["updatedAt"]) if nodes else None
-        if (
-            self._settings.full_resync
-            or checkpoint.completed_at is None
-            or checkpoint.walk is not None
-            or not checkpoint.settled
-            or checkpoint.shape != self._shaper.shape
-            or checkpoint.repository_id != (found["databaseId"] or checkpoint.repository_id)
-            or checkpoint.repo_name != found["nameWithOwner"]
-            or (checkpoint.watermark, checkpoint.total) != (newest, pulls.get("totalCount"))
-        ):
-            return False
-        name = checkpoint.repo_name or ""
-        stored = self._store.count(name) + len(self._store.rejected_of(name))
-        return stored + checkpoint.unseen >= (checkpoint.total or 0)
+        return (
+            not self._settings.full_resync
+            and checkpoint.completed_at is not None
+            and checkpoint.walk is None
+            and checkpoint.settled
+            and checkpoint.shape == self._shaper.shape
+            and checkpoint.repository_id == (found["databaseId"] or checkpoint.repository_id)
+            and checkpoint.repo_name == found["nameWithOwner"]
+            and (checkpoint.watermark, checkpoint.total) == (newest, pulls.get("totalCount"))
+        )
 
     def _claim(self, repo_name: str, name: str) -> bool:
         """Whether this configured name is the one under which the repository is fetched in this run."""

@@ -5,6 +5,7 @@ Collections: the documents, `rejected`, and `<documents>_checkpoints`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -69,7 +70,9 @@ class Store:
                 self.documents: Collection[Document] = base[collection]
                 self.rejected: Collection[Document] = base[REJECTED]
                 self.checkpoints: Collection[Document] = base[f"{collection}_checkpoints"]
-                self.documents.create_index([("repo_name", pymongo.ASCENDING)])
+                # For counts, and for walks over a repository in the order of `_id`.
+                for collected in (self.documents, self.rejected):
+                    collected.create_index([("repo_name", pymongo.ASCENDING), ("_id", pymongo.ASCENDING)])
         except BaseException:
             self._client.close()
             raise
@@ -149,10 +152,22 @@ class Store:
             with mongo_errors():
                 self.rejected.bulk_write(operations, ordered=False)
 
-    def count(self, repo_name: str) -> int:
-        """Documents of a repository."""
-        with mongo_errors():
-            return self.documents.count_documents({"repo_name": repo_name})
+    def stored(self, repo_names: Iterable[str]) -> Counter[str]:
+        """Documents and rejections of each repository together.
+
+        One look for all: a server without a real index reads everything for each count.
+        """
+        names = sorted(repo_names)
+        found: Counter[str] = Counter()
+        for start in range(0, len(names), _BATCH):
+            steps: list[dict[str, Any]] = [
+                {"$match": {"repo_name": {"$in": names[start : start + _BATCH]}}},
+                {"$group": {"_id": "$repo_name", "count": {"$sum": 1}}},
+            ]
+            with mongo_errors():
+                for collection in (self.documents, self.rejected):
+                    found.update({one["_id"]: one["count"] for one in collection.aggregate(steps)})
+        return found
 
     def known(self, ids: Sequence[int]) -> dict[int, tuple[datetime | None, datetime | None]]:
         """Of these ids those that are stored: id -> (updated_at, fetched_at)."""
