@@ -58,7 +58,20 @@ def pr_card(model_folder: Path) -> Iterator[None]:
             "flag_rate": {"train": 0.031, "later": 0.044},
         },
         "error_histogram": {"edges": edges, "counts": counts},
-        "quality": [{"what": "ROC-AUC, injected anomalies", "who": "ours", "value": 0.93, "unit": ""}],
+        "quality": {
+            "measure": "roc_auc",
+            "kinds": [
+                {
+                    "kind": kind,
+                    "ours": ours,
+                    "low": ours - 0.02,
+                    "high": ours + 0.02,
+                    "baseline": ours - 0.03,
+                    "best_baseline": "kNN",
+                }
+                for kind, ours in (("mass_deletion", 0.97), ("foreign_text", 0.95), ("drive_by", 0.93))
+            ],
+        },
         "limits": "Says how unusual a pull request is, not whether it is wrong or harmful.",
     }
     file.write_text(json.dumps(card))
@@ -78,6 +91,7 @@ def test_the_dashboard_clicked_through(browser: Browser, service: ServiceProcess
     for target in ("anomalous", "recent", "try", "card"):
         browser.click(f"nav a[href='#{target}']")
         assert browser.url.endswith(f"#{target}")
+    assert "drive by" in browser.text("#card") and "0.910 to 0.950" in browser.text("#card")
     assert "2,400 train" in browser.text("#card") and browser.all("#card svg rect.beyond")
     if folder := os.environ.get("SCREENSHOT_DIR"):
         browser.script("window.scrollTo(0, 0)")

@@ -25,6 +25,17 @@ class Tags(HTMLParser):
         self.attributes += attrs
 
 
+# As training writes it.
+QUALITY = {
+    "kind": "mass_deletion",
+    "ours": 0.931,
+    "low": 0.92,
+    "high": 0.94,
+    "baseline": 0.9505,
+    "best_baseline": "kNN",
+}
+
+
 def page(client: Client) -> str:
     answer = client.get("/")
     assert answer.status_code == 200
@@ -106,7 +117,7 @@ def test_the_card(client: Client, application: Any) -> None:
                 "flag_rate": {"train": 0.031, "later": None},
             },
             "error_histogram": {"edges": [0.1, 1.0, 10.0, 100.0], "counts": [5, 9, 1]},
-            "quality": [{"what": "ROC-AUC injected", "who": "ours", "value": 0.93, "unit": ""}],
+            "quality": {"measure": "roc_auc", "kinds": [QUALITY], "mean_over_kinds": 0.931},
             "limits": "Unusual is not bad.",
         },
     )
@@ -116,7 +127,10 @@ def test_the_card(client: Client, application: Any) -> None:
         "1,000 train",
         "3.10 % of train",
         "mean_std",
-        "ROC-AUC injected",
+        "mass deletion",
+        "0.920 to 0.940",
+        "0.951",
+        "kNN",
         "<svg",
         "Unusual is not bad.",
     ):
@@ -157,6 +171,7 @@ def test_the_histogram() -> None:
 
 
 def test_quality_rows() -> None:
-    row = {"what": "a", "who": "b", "value": 1}
-    assert quality_table({"rows": [row, 5, {}]}) == [row]
-    assert quality_table(None) == [] and quality_table("x") == []
+    alone = {"kind": "huge", "ours": 1, "low": 0.9, "high": 1, "baseline": None, "best_baseline": None}
+    broken = [5, {}, QUALITY | {"ours": "0.9"}, QUALITY | {"kind": None}]
+    assert quality_table({"kinds": [QUALITY, *broken, alone]}) == [QUALITY, alone]
+    assert quality_table(None) == [] and quality_table("x") == [] and quality_table({"kinds": 5}) == []

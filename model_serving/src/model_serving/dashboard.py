@@ -142,11 +142,20 @@ def link(github: str, item: Mapping[str, Any]) -> str:
 
 
 def quality_table(quality: Any) -> list[Mapping[str, Any]]:
-    """The rows of the quality report that can be shown: objects with what, who and value."""
-    rows = quality.get("rows", quality.get("table", [])) if isinstance(quality, Mapping) else quality
+    """The rows of the card's quality table that can be shown (ml_training: Assessment.card).
+
+    kind, ours, low, high (bounds of the interval), baseline and best_baseline: the best of the others.
+    """
+    rows = _mapping(quality).get("kinds")
     if not isinstance(rows, list):
         return []
-    return [row for row in rows if isinstance(row, Mapping) and {"what", "who", "value"} <= set(row)][:60]
+    return [
+        row
+        for row in rows
+        if isinstance(row, Mapping)
+        and isinstance(row.get("kind"), str)
+        and all(isinstance(row.get(name), (int, float)) for name in ("ours", "low", "high"))
+    ][:60]
 
 
 def _drift(reports: DriftReports | None) -> Mapping[str, Any] | None:
