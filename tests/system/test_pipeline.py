@@ -150,9 +150,9 @@ def test_two_runs_over_one_folder_do_not_mix(machines: MakeMachine, corpus: Path
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["pipeline"], 1, "give CORPUS=export.jsonl.gz or GITHUB_REPOS=owner/name"),
+        (["pipeline"], 2, "give CORPUS=export.jsonl.gz or GITHUB_REPOS=owner/name"),
         (["pipeline", "--corpus", "none.jsonl"], 3, "no file"),
-        (["pipeline", "--github-repos", "a/b"], 1, "GITHUB_REPOS needs GITHUB_TOKEN"),
+        (["pipeline", "--github-repos", "a/b"], 2, "GITHUB_REPOS needs GITHUB_TOKEN"),
         (["preprocess"], 3, "mlops_db.pull_requests is empty"),
         (["train"], 3, "expected a published preprocess run, found no run"),
     ],

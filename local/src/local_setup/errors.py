@@ -1,6 +1,7 @@
 """What can go wrong while the one-machine set-up starts.
 
 LocalSetupError
+├── WrongSettings    a flag or variable that is missing or does not fit
 ├── JavaMissing      no Java, or one that is too old
 ├── JarsUnavailable  the Java libraries are missing, or are not the pinned ones
 ├── ServerFailed     a server of ours did not start
@@ -14,6 +15,12 @@ class LocalSetupError(RuntimeError):
     """Base of all errors of this package; ``exit_code`` follows the stages' meaning."""
 
     exit_code = 1
+
+
+class WrongSettings(LocalSetupError):
+    """A setting is missing or contradicts another; running again changes nothing."""
+
+    exit_code = 2
 
 
 class JavaMissing(LocalSetupError):

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from local_setup.errors import CorpusError, LocalSetupError
+from local_setup.errors import CorpusError, WrongSettings
 from local_setup.github_standin import DEFAULT_TOKEN, Corpus, GitHubStandIn, Limits, serve
 from local_setup.runner.workspace import Workspace, write_json
 
@@ -60,7 +60,7 @@ class Source:
         """What the user named, else what this OUT was fetched from before; remembered in source.json."""
         remembered = workspace.out / "source.json"
         if corpus and repos:
-            raise LocalSetupError("give CORPUS or GITHUB_REPOS, not both: one OUT holds one corpus")
+            raise WrongSettings("give CORPUS or GITHUB_REPOS, not both: one OUT holds one corpus")
         if corpus:
             files = tuple(str(Path(name).resolve()) for name in corpus.split(",") if name)
             for name in files:
@@ -75,7 +75,7 @@ class Source:
             content = json.loads(remembered.read_text("utf-8"))
             source = cls(tuple(content["corpus"]), content["repos"])
         else:
-            raise LocalSetupError(
+            raise WrongSettings(
                 f"nothing to fetch into {workspace.out}: give CORPUS=export.jsonl.gz or GITHUB_REPOS=owner/name"
             )
         write_json(remembered, asdict(source))
@@ -86,7 +86,7 @@ class Source:
         """The source ready to be fetched from; the stand-in serves a corpus for the length of the block."""
         if self.repos:
             if not os.environ.get("GITHUB_TOKEN"):
-                raise LocalSetupError(
+                raise WrongSettings(
                     "GITHUB_REPOS needs GITHUB_TOKEN: make a fine-grained token with read access to public"
                     " repositories on GitHub's page Settings > Developer settings, and export it"
                 )
