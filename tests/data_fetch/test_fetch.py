@@ -97,6 +97,19 @@ def test_an_older_server_whose_graphql_lacks_a_field_is_read_by_rest(filled: Wor
     assert {one["source"] for one in filled.store.documents.find()} == {"rest"}
 
 
+def test_an_address_that_leads_elsewhere_is_named(filled: World) -> None:
+    """Such as http:// where only https:// answers: a query is never sent on to another place."""
+    asked = []
+
+    def moved(request: Any, authorization: str, timeout: float) -> Any:
+        asked.append(request.url)
+        return Response(301, {"location": "https://elsewhere.test/graphql"}, b"")
+
+    with pytest.raises(WrongSettings, match="GITHUB_API_URL.*leads to https://elsewhere.test"):
+        filled.fetch(transport=moved)
+    assert len(asked) == 1
+
+
 def test_a_search_that_github_refuses_is_named(filled: World) -> None:
     with pytest.raises(WrongSettings, match="GITHUB_SEARCH.*nonsense:zz"):
         filled.fetch(" ", github_api="rest", github_search="nonsense:zz")

@@ -11,7 +11,7 @@ from typing import Any
 
 from github_client.client import Client
 from github_client.clock import Clock
-from github_client.errors import Forbidden, GitHubError, Gone, NoCredential, NotFound, Refused
+from github_client.errors import Forbidden, GitHubError, Gone, Moved, NoCredential, NotFound, Refused
 from stage_runtime.exits import ServiceUnreachable, WrongSettings
 from stage_runtime.logs import get_logger
 
@@ -89,6 +89,11 @@ class Fetch:
             raise WrongSettings(
                 f"GITHUB_API_URL: expected GitHub's interface at {settings.github_api_url}, found none that this "
                 f"run may use with GITHUB_API={settings.github_api}: {error}"
+            ) from None
+        except Moved as error:
+            raise WrongSettings(
+                f"GITHUB_API_URL: expected the address of the interface itself, found {settings.github_api_url}, "
+                f"which leads to {error.location[:200]}"
             ) from None
         except GitHubError as error:
             raise ServiceUnreachable(f"GitHub gave no answer: {error}. Run again later.") from None
