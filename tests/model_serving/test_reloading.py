@@ -37,7 +37,7 @@ class Registry:
         connection.commit()
         connection.close()
 
-    def add(self, version: int, folder: Path) -> None:
+    def add(self, version: int, folder: Path | str) -> None:
         self._run(f"INSERT INTO model_versions VALUES ('{NAME}', {version}, '{folder}', NULL)")
 
     def champion(self, version: int) -> None:
