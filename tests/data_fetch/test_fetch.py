@@ -12,6 +12,7 @@ import pytest
 from data_fetch.budget import Budget, StoppableClock
 from data_fetch.fetch import Fetch
 from data_fetch.github import make_client
+from data_fetch.progress import FetchProgress
 from data_fetch.settings import Settings
 from data_fetch.state import Checkpoint
 from data_fetch.store import Store
@@ -65,6 +66,22 @@ def test_rest_takes_one_free_call_a_repository_when_nothing_changed(filled: Worl
     filled.corpus.update("acme/widget", 3, title="New")
     assert calls(filled, github_api="rest") == 3 + 1 + 1
     assert filled.stored() == filled.expected()
+
+
+@APIS
+def test_progress_knows_how_much_a_first_walk_will_read(
+    filled: World, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected: list[int] = []
+    monkeypatch.setattr(FetchProgress, "expect", lambda shown, count: expected.append(count))
+    filled.rest_per_page = 20
+    filled.fetch("acme/widget", github_api=api)
+    assert sum(expected) == {"graphql": 30, "rest": 40}[api]  # REST tells pages only
+    expected.clear()
+    filled.clock.advance(4_000)
+    filled.corpus.update("acme/widget", 3, title="New")
+    filled.fetch("acme/widget", github_api=api)
+    assert sum(expected) == 0
 
 
 def test_without_graphql_rest_is_used(filled: World) -> None:
