@@ -61,6 +61,10 @@ def test_a_refused_candidate_changes_nothing(
     assert "version 1 was refused. There is no champion." in error["event"]
     assert "flag rate on later rows: expected between 98.00% and 99.00%" in error["event"]
     assert alias(trained, "champion") is None
+    # What the Job of a release asks for: the same verdict, and the release goes on.
+    assert run_command(["gate", *flags, "--on-refusal", "report"]) == 0
+    assert "version 1 was refused. There is no champion." in capsys.readouterr().out
+    assert alias(trained, "champion") is None
     refused = alias(trained, "candidate")
     assert refused is not None
     verdict = registry.run_file(refused.run_id, "report/gate.json", tmp_path)

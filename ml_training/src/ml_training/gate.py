@@ -35,7 +35,7 @@ from ml_training.work import work_folder
 
 
 def gate(settings: GateSettings) -> ExitCode:
-    """Promote the candidate if it passes every check. Raises GateRefused, naming the checks it failed."""
+    """Promote the candidate if it passes every check. Raises GateRefused, naming what it failed, or reports that."""
     stop_on_sigterm()
     tracking = connect(settings)
     candidate = version_of(tracking, settings, CANDIDATE_ALIAS)
@@ -61,10 +61,12 @@ def gate(settings: GateSettings) -> ExitCode:
     )
     if failed:
         stays = f"Version {champion.version} stays champion." if champion else "There is no champion."
-        raise GateRefused(
-            f"{candidate.name} version {candidate.version} was refused. {stays} "
-            + "; ".join(map(str, failed))
-        )
+        verdict = f"{candidate.name} version {candidate.version} was refused. {stays} "
+        verdict += "; ".join(map(str, failed))
+        if settings.on_refusal == "fail":
+            raise GateRefused(verdict)
+        log.error(verdict)
+        return ExitCode.DONE
     tracking.promote(candidate)
     log.info("promoted", model_version=candidate.version)
     return ExitCode.DONE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr
 from stage_runtime.settings import StageSettings
@@ -133,4 +133,8 @@ class GateSettings(CommonSettings):
     )
     gate_distinct_scores: int = Field(
         default=50, ge=2, description="least number of distinct scores among the later rows"
+    )
+    on_refusal: Literal["fail", "report"] = Field(
+        default="fail",
+        description="a refusal ends with code 5; report: with 0, so that a release goes on with the old champion",
     )
