@@ -144,7 +144,7 @@ test-delivery: .venv/delivery/.ready .venv/pytest/.ready ## argo-apps as rendere
 .PHONY: test-cluster
 test-cluster: setup .venv/delivery/.ready ## delivery on real servers (Kubernetes API, Argo, Vault, S3), built once: needs Go, kubectl, root
 	tests/servers/build
-	.venv/delivery/bin/python $(PYTEST) tests/servers $(ARGS)
+	tests/servers/run $(ARGS)
 
 # --- measurements -----------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ lint: setup .venv/delivery/.ready lint-delivery ## formatter, flake8, types, she
 	@for lib in pr_features stage_runtime github_client; do echo "mypy $$lib"; \
 	  .venv/tools/bin/mypy --python-executable .venv/data_fetch/bin/python libs/$$lib/src; done
 	.venv/tools/bin/mypy --python-executable .venv/model_serving/bin/python libs/model_registry/src
-	.venv/tools/bin/shellcheck -x $$(git ls-files '*.sh') .ci/run tests/servers/build tests/servers/prerequisites
+	.venv/tools/bin/shellcheck -x $$(git ls-files '*.sh') .ci/run tests/servers/build tests/servers/prerequisites tests/servers/run
 	.venv/tools/bin/hadolint --ignore DL3008 $$(git ls-files '*Dockerfile')
 
 lint-delivery: .venv/delivery/.ready ## workflows and manifests against their schemas; needs Go and kubectl
