@@ -17,7 +17,15 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 BRANCH_OF = {"staging": "staging", "production": "main"}
-COMPONENTS = ("drift", "monitoring", "prometheus-analysis")
+# Parts that are added to the one Application; parts that are Applications and namespaces of their own: name -> folder.
+ADDED = ("monitoring", "prometheus-analysis")
+OF_THEIR_OWN = {
+    "drift": "drift",
+    "minio": "components/minio",
+    "mlflow": "components/mlflow",
+    "mlserver": "components/mlserver",
+}
+COMPONENTS = tuple(sorted((*ADDED, *OF_THEIR_OWN)))
 # What would put a secret into etcd and into every pod's environment.
 SECRETS = re.compile(r"(TOKEN|PASSWORD|SECRET_KEY|ACCESS_KEY|WEBHOOK_SECRET|HASH_KEY|MONGO_URI)$")
 HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -68,6 +76,8 @@ def checked(values: object) -> dict[str, Any]:
             raise ValuesError(
                 f"settings.{key}: a secret belongs into Vault (argo-apps/vault), not on this page"
             )
+        if key == "SIMULATE_DRIFT" and values["environment"] == "production":
+            raise ValuesError("settings.SIMULATE_DRIFT: it falsifies what is recorded, so never in production")
         if isinstance(value, dict | list) or value is None:
             raise ValuesError(f"settings.{key}: expected a text or a number, found {value!r}")
     return values
@@ -114,19 +124,21 @@ def objects(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     source["repoURL"] = values["repository"]
     source["kustomize"] = {"patches": patches(values)}
     applications = [application]
-    inside = [name for name in values["components"] if (ROOT / "components" / name).is_dir()]
+    inside = [name for name in values["components"] if name in ADDED]
     if inside:
         source["kustomize"]["components"] = [f"../components/{name}" for name in inside]
     namespaces = [load("base/namespace.yaml")]
     for name in [part for part in values["components"] if part not in inside]:
         extra = load(f"applications/{values['environment']}.yaml")
         extra["metadata"]["name"] = f"pr-anomaly-{name}"
-        extra["spec"]["source"] |= {"repoURL": values["repository"], "path": f"argo-apps/{name}"}
+        extra["spec"]["source"] |= {
+            "repoURL": values["repository"],
+            "path": f"argo-apps/{OF_THEIR_OWN[name]}",
+        }
         extra["spec"]["source"].pop("kustomize")
         extra["spec"]["destination"]["namespace"] = "argo-events" if name == "drift" else name
         applications.append(extra)
-        if name == "drift":
-            namespaces.append(load("drift/namespace.yaml"))
+        namespaces.append(load(f"{OF_THEIR_OWN[name]}/namespace.yaml"))
     settings = {key: str(value) for key, value in values["settings"].items()}
     configs = [
         {

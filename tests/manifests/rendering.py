@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-RENDERED = ("base", "drift")
+RENDERED = ("base", "drift", "components/minio", "components/mlflow", "components/mlserver")
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
 

@@ -78,6 +78,10 @@ def test_the_patches_apply_to_the_base(repository: Path, tmp_path: Path, values:
             "settings.GITHUB_TOKEN: a secret belongs",
         ),
         ({"settings": {"VAULT_ADDR": "https://v", "MONGO_URI": "x"}}, "settings.MONGO_URI: a secret belongs"),
+        (
+            {"environment": "production", "settings": {"VAULT_ADDR": "https://v", "SIMULATE_DRIFT": True}},
+            "settings.SIMULATE_DRIFT: it falsifies",
+        ),
         ({"settings": {"VAULT_ADDR": "https://v", "A": None}}, "settings.A: expected a text"),
     ],
 )
