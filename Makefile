@@ -14,7 +14,7 @@ PULLS ?= 3000
 PORT ?= 8080
 MODEL_ALIAS ?= candidate
 
-STAGES := data_fetch spark_preprocess ml_training model_serving
+STAGES := data_fetch spark_preprocess ml_training model_serving drift_detection
 LIBS_data_fetch := pr_features stage_runtime github_client
 LIBS_spark_preprocess := pr_features stage_runtime
 LIBS_ml_training := pr_features stage_runtime
@@ -86,10 +86,13 @@ LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-e
 
 RUNNER := .venv/local/bin/python -m local_setup.runner
 
-.PHONY: demo pipeline retrain fetch preprocess train evaluate serve mlflow-ui score
+.PHONY: demo demo-drift pipeline retrain fetch preprocess train evaluate serve mlflow-ui score
 demo: setup ## the whole pipeline on a generated corpus, end to end, into var/demo
 	.venv/local/bin/python -m local_setup.corpus --out var/demo/corpus.jsonl.gz --labels var/demo/labels.jsonl --pulls $(PULLS) --seed 7
 	$(RUNNER) pipeline --out var/demo --corpus var/demo/corpus.jsonl.gz
+
+demo-drift: setup ## the drift loop: normal traffic, changed traffic, alarm, one retraining, new version, no alarm; into var/demo-drift
+	.venv/local/bin/python -m local_setup.drift_demo --out var/demo-drift
 
 pipeline: setup ## the same on your input: CORPUS=a.jsonl.gz,b.jsonl | GITHUB_REPOS=owner/a,owner/b [OUT=var/pipeline]
 	$(RUNNER) pipeline --out $(OUT) --corpus '$(CORPUS)' --github-repos '$(GITHUB_REPOS)'
@@ -122,6 +125,7 @@ TESTS_data_fetch := tests/stage_runtime tests/github_client tests/data_fetch
 TESTS_spark_preprocess := tests/spark_preprocess
 TESTS_ml_training := tests/ml_training
 TESTS_model_serving := tests/pr_features tests/model_registry tests/model_serving
+TESTS_drift_detection := tests/drift_detection
 TESTS_perf := tests/perf
 TESTS_local := tests/local_setup tests/contract tests/system
 TESTED := $(STAGES) perf local
@@ -148,7 +152,7 @@ test-cluster: setup .venv/delivery/.ready ## delivery on real servers (Kubernete
 
 # --- measurements -----------------------------------------------------------------------------------
 
-.PHONY: load bench-fetch bench-preprocess bench-training bench-serving quality
+.PHONY: load bench-fetch bench-preprocess bench-training bench-serving bench-drift quality
 load: setup ## load test of the service at PORT, with its gate
 	.venv/perf/bin/python -m perf load --host http://127.0.0.1:$(PORT)
 
@@ -163,6 +167,9 @@ bench-training: setup ## training on 10,000 to 1,000,000 rows: seconds and memor
 
 bench-serving: setup ## serving beside mlflow, MLServer and BentoML; needs wrk and a model in OUT
 	.venv/model_serving/bin/python perf/bench_serving.py $(ARGS)
+
+bench-drift: setup ## alarms on unchanged and on changed traffic [PR_DATA_DIR=folder of real pull requests]
+	.venv/drift_detection/bin/python perf/bench_drift.py $(ARGS)
 
 .PHONY: performance
 performance: ## write PERFORMANCE.md from the latest figures

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import IO
 
 from local_setup.errors import LocalSetupError
 from local_setup.runner.workspace import stage_python
@@ -31,15 +32,20 @@ def _die_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def start(stage: str, arguments: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    stage: str, arguments: Sequence[str], environ: Mapping[str, str], output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
     """`python -m STAGE ARGUMENTS` in the stage's environment, in a session of its own.
 
-    A session of its own: Ctrl-C reaches the runner alone, which then ends the stages in order.
+    A session of its own: Ctrl-C reaches the runner alone, which then ends the stages in order. output: file
+    for what it prints; None is the runner's own.
     """
     return subprocess.Popen(
         [str(stage_python(stage)), "-m", stage, *arguments],
         env=dict(environ),
         stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if output is not None else None,
         start_new_session=True,
         preexec_fn=_die_with_parent,
     )
@@ -58,10 +64,10 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def running(
-    stage: str, arguments: Sequence[str], environ: Mapping[str, str]
+    stage: str, arguments: Sequence[str], environ: Mapping[str, str], output: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The stage for the length of a block."""
-    process = start(stage, arguments, environ)
+    process = start(stage, arguments, environ, output)
     try:
         yield process
     finally:
