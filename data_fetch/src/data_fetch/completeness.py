@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
 from stage_runtime.logs import get_logger
@@ -13,34 +13,34 @@ from data_fetch.state import Checkpoint
 from data_fetch.store import Store
 
 
-def is_short(store: Store, checkpoint: Checkpoint, *, whole: bool) -> bool:
-    """Whether GitHub counts more than is stored, beyond what is known not to be listed.
+def fall_short(store: Store, walked: Mapping[str, bool]) -> list[str]:
+    """The names of those of which GitHub counts more than is stored: they are to be walked as a whole.
 
-    After a `whole` walk the difference is what GitHub counts and does not list (it hides what it
-    takes for spam): that is said and remembered instead of walking again in every run.
+    `walked` says of each name whether its walk was a whole one already. Then the difference is what
+    GitHub counts and does not list (it hides what it takes for spam): that is said and remembered
+    instead of walking again in every run. One look at the end of the run and not one for each
+    repository, because a server without a real index reads everything for each.
     """
-    if checkpoint.total is None or checkpoint.repo_name is None:
-        return False
-    stored = store.stored([checkpoint.repo_name])[checkpoint.repo_name]
-    missing = max(0, checkpoint.total - stored)
-    if missing > checkpoint.unseen and not whole:
-        get_logger().warning(
-            "documents are missing: reading all of the repository",
-            repository=checkpoint.name,
-            missing=missing,
-        )
-        return True
-    if missing > checkpoint.unseen:
-        get_logger().warning(
-            "GitHub counts more pull requests than it lists",
-            repository=checkpoint.name,
-            counts=checkpoint.total,
-            unlisted=missing,
-        )
-    if missing != checkpoint.unseen:
-        checkpoint.unseen = missing
+    checkpoints = {name: store.checkpoint(name) for name in walked}
+    stored = store.stored(one.repo_name for one in checkpoints.values() if one.repo_name)
+    short = []
+    for name, checkpoint in checkpoints.items():
+        if checkpoint.total is None or checkpoint.repo_name is None:
+            continue
+        missing = max(0, checkpoint.total - stored[checkpoint.repo_name])
+        if missing == checkpoint.unseen:
+            continue
+        log = get_logger().bind(repository=name, counts=checkpoint.total, missing=missing)
+        if missing < checkpoint.unseen or walked[name]:
+            if missing > checkpoint.unseen:
+                log.warning("GitHub counts more pull requests than it lists")
+            checkpoint.unseen = missing
+        else:
+            log.warning("documents are missing: reading all of the repository")
+            checkpoint.watermark = None
+            short.append(name)
         store.save(checkpoint)
-    return False
+    return short
 
 
 def remove_deleted(

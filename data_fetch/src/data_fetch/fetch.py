@@ -16,6 +16,7 @@ from stage_runtime.exits import ServiceUnreachable, WrongSettings
 from stage_runtime.logs import get_logger
 
 from data_fetch.budget import Budget
+from data_fetch.completeness import fall_short
 from data_fetch.discovery import discover
 from data_fetch.endings import raise_for, refused
 from data_fetch.graphql_source import GraphqlSource, probe
@@ -65,6 +66,7 @@ class Fetch:
         self._rest = RestSource(client, self._shaper, clock, per_page=rest_per_page)
         self._source: Source = self._rest
         self._claims: dict[str, str] = {}
+        self._walked: dict[str, bool] = {}
         self._lock = Lock()
         self.summary = Summary()
 
@@ -83,6 +85,10 @@ class Fetch:
             self.summary.repositories = len(names)
             with FetchProgress(len(names), lambda: self._client.pool.points_left(self._resource)) as progress:
                 self._walk_all(self._changed(names, api, progress), progress)
+                again = fall_short(self._store, self._walked)
+                progress.again(len(again))
+                self._walk_all(again, progress)
+                fall_short(self._store, {name: self._walked[name] for name in again})
         except NoCredential as error:
             raise refused(error) from None
         except _NO_GRAPHQL as error:
@@ -227,7 +233,9 @@ class Fetch:
             claim=lambda repo_name: self._claim(repo_name, name),
         )
         try:
-            walk.run()
+            if walk.run():
+                with self._lock:
+                    self._walked[name] = walk.whole
         except Refused as error:
             if not error.undefined or settings.github_api == "graphql":
                 raise

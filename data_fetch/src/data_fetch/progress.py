@@ -63,6 +63,11 @@ class FetchProgress:
         with self._lock:
             self.finished += 1
 
+    def again(self, count: int) -> None:
+        """So many repositories that were through are walked once more."""
+        with self._lock:
+            self.finished -= count
+
     def _speak(self) -> None:
         while not self._over.wait(HEARTBEAT_SECONDS if self._bar is None else _REDRAW_SECONDS):
             self.beat()

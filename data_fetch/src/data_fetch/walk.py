@@ -20,7 +20,7 @@ from github_client.clock import Clock
 from github_client.errors import Refused
 from stage_runtime.logs import get_logger
 
-from data_fetch.completeness import is_short, remove_deleted
+from data_fetch.completeness import remove_deleted
 from data_fetch.page_writer import Outcome, PageWriter
 from data_fetch.pages import Page, PageSize, Question, Source, from_epoch
 from data_fetch.state import Checkpoint, Walk
@@ -31,7 +31,7 @@ _MAX_PASSES = 5
 
 class RepositoryWalk:
     """The walk of one repository. `seen` hears how many pull requests were read, `expect` how many
-    are likely to come where only the walk can tell.
+    are likely to come where only the walk can tell. `whole` says that it went to the oldest one.
     """
 
     def __init__(
@@ -64,24 +64,23 @@ class RepositoryWalk:
         self._size = PageSize(page_size, self._checkpoint.page_size)
         self._writer = PageWriter(store, clock, overlap, seen)
         self.outcome: Outcome = self._writer.outcome
+        self.whole = False
 
-    def run(self) -> Outcome:
-        """Walk until nothing new is at the top. Raises GitHubError, NoCredential and StageError."""
-        whole = False
+    def run(self) -> bool:
+        """Walk until nothing new is at the top; False for another name of a repository of this run.
+
+        Raises GitHubError, NoCredential and StageError.
+        """
         for _ in range(_MAX_PASSES):
             walk, known = self._begin(), self._checkpoint.watermark
             resumed = walk.position is not None
-            whole = whole or walk.floor is None
-            last = self._pass(walk)
-            if last is None:
-                return self.outcome  # another name of a repository that was done in this run
+            self.whole = self.whole or walk.floor is None
+            if not self._pass(walk):
+                return False
             newer = walk.top is not None and (known is None or walk.top > known)
-            if newer and (resumed or walk.pages > 1):
-                continue  # it took a while: look whether something came to the top
-            if not is_short(self._store, self._checkpoint, whole=whole):
-                break
-            self._checkpoint.watermark = None  # once more, from the top to the bottom
-        return self.outcome
+            if not (newer and (resumed or walk.pages > 1)):
+                break  # else it took a while: look whether something came to the top
+        return True
 
     def _now(self) -> datetime:
         return from_epoch(self._clock.now())
@@ -100,14 +99,14 @@ class RepositoryWalk:
         floor = None if known is None else known - self._overlap
         return Walk(self._source.api, self._shape, self._now(), floor, full=wanted)
 
-    def _pass(self, walk: Walk) -> Page | None:
-        """Walk to the floor; the last page, or None when another name claimed the repository."""
+    def _pass(self, walk: Walk) -> bool:
+        """Walk to the floor; False when another name claimed the repository."""
         checkpoint = self._checkpoint
         while True:
             self._check()
             page = self._ask(walk)
             if not self._adopt(page):
-                return None
+                return False
             if walk.floor is None and walk.position is None:
                 self._expect(page.likely)
             if self._checkpoint is not checkpoint:  # an old repository's new name, or the reverse
@@ -125,7 +124,7 @@ class RepositoryWalk:
             below = walk.floor is not None and page.oldest is not None and page.oldest < walk.floor
             if page.next is None or below or page.not_modified:
                 self._finish(walk)
-                return page
+                return True
             walk.position = page.next
             checkpoint.walk = walk
             self._store.save(checkpoint)
