@@ -73,6 +73,7 @@ class Store:
                 # For counts, and for walks over a repository in the order of `_id`.
                 for collected in (self.documents, self.rejected):
                     collected.create_index([("repo_name", pymongo.ASCENDING), ("_id", pymongo.ASCENDING)])
+                self.checkpoints.create_index([("repository_id", pymongo.ASCENDING)])
         except BaseException:
             self._client.close()
             raise
