@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
 import os
 import re
@@ -174,6 +175,17 @@ def made_documents(count: int) -> list[dict[str, Any]]:
             }
         )
     return made
+
+
+@pytest.fixture(scope="session")
+def odd_documents() -> Any:
+    """The strategy of odd_documents.py."""
+    path = Path(__file__).with_name("odd_documents.py")
+    spec = importlib.util.spec_from_file_location("odd_documents", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.documents
 
 
 @pytest.fixture(scope="session")
