@@ -102,13 +102,20 @@ run ml_training train > "$out/log/ml_training.log" || fail "ml_training ended wi
 registered || fail "the registry has no model with the alias candidate"
 [ "$stage" != ml_training ] || { echo "system-test-image: $stage: a registered candidate" && exit; }
 
+# What the cluster would signal: the container's first process. buildah, above it, would kill it; docker passes it on.
+first_python() { # PID
+  local pid=$1
+  [ "$engine" = buildah ] || { echo "$pid" && return; }
+  until [[ $(< "/proc/$pid/comm") == python* ]]; do pid=$(pgrep --parent "$pid" | head -n 1); done
+  echo "$pid"
+}
 ask() { # HOW: the service started so answers as every service must
   local log=$out/log/model_serving-$1.log service
   ("from_$1" model_serving) > "$log" 2>&1 &
   service=$! && started+=("$service")
   .venv/local/bin/python tests/system/service_check.py "http://127.0.0.1:$port" "$out/corpus.jsonl.gz" \
     "$out/scores.jsonl" > "$out/log/$1.said" || fail "as $1: $(tail -n 5 "$log")"
-  kill "$service" && { wait "$service" || fail "as $1: SIGTERM ended it with $?"; }
+  kill "$(first_python "$service")" && { wait "$service" || fail "as $1: SIGTERM ended it with $?"; }
   echo "system-test-image: $stage as $1: $(< "$out/log/$1.said")"
 }
 ask process
