@@ -53,10 +53,11 @@ Pull = dict[str, Any]
 
 @dataclass
 class Tally:
-    """Windows and alarms by set of rows and by judge."""
+    """Windows and alarms by set of rows and by judge; causes: windows in which the score or a feature drifted."""
 
     windows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     alarms: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    causes: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
 
     def share(self, name: str, who: str) -> float:
         return self.alarms[name, who] / self.windows[name]
@@ -190,6 +191,9 @@ def judge_windows(
         verdict = judge(window, made.reference, min_rows=min_rows)
         tally.windows[name] += 1
         tally.alarms[name, "ours"] += verdict.alarm(threshold)
+        tally.causes[name, "score"] += verdict.score_drifted
+        for feature in verdict.features:
+            tally.causes[name, f"{feature.group}: {feature.name}"] += feature.drifted
         score = compare_scores(made.error_quantiles, made.error_rows, window.errors, rows)
         groups = {feature.group: False for feature in verdict.features}
         for feature in verdict.features:
@@ -291,6 +295,12 @@ def main() -> None:
     ]
     table = page_table(tally, options.rows, options.holdouts, corpus)
     print(table)
+    for name, count in tally.windows.items():
+        causes = {cause: found for (where, cause), found in tally.causes.items() if where == name and found}
+        ranked = sorted(causes.items(), key=lambda pair: -pair[1])[:8]
+        print(
+            f"{name}: " + ("; ".join(f"{cause} {found / count:.0%}" for cause, found in ranked) or "nothing")
+        )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     write_page(options.page, table)

@@ -146,3 +146,14 @@ def test_the_store_is_asked_seldom(model: ServedModel, tmp_path: Path) -> None:
 def test_without_a_data_root(client: Client) -> None:
     assert client.get("/drift").status_code == 404
     assert client.get("/drift/report").status_code == 404
+
+
+def test_the_drift_job_s_own_record(shown: Shown, repository: Path) -> None:
+    """tests/drift_detection proves that this is what it writes."""
+    golden = json.loads((repository / "tests" / "contract" / "drift_report.json").read_text("utf-8"))
+    shown.write("latest.json", golden)
+    assert shown.client.get("/drift").get_json() == {**golden, "retraining": None}
+    lines = shown.client.get("/metrics").get_data(as_text=True).splitlines()
+    assert "model_serving_drift_score 1.0" in lines and "model_serving_drift_window_rows 300.0" in lines
+    assert 'model_serving_drift_group{group="size"} 1.0' in lines
+    assert "drift, drift score 1" in shown.client.get("/").get_data(as_text=True)
