@@ -13,6 +13,7 @@ import pytest
 from local_setup.errors import CorpusError
 from local_setup.mongodb import embedded_mongodb
 from local_setup.runner.sources import Source
+from local_setup.runner.steps import Run
 from local_setup.runner.workspace import Workspace
 from pymongo import MongoClient
 
@@ -67,6 +68,8 @@ def test_what_is_no_pull_request_reaches_the_rejected_ones(
         database = client["mlops_db"]
         assert database["pull_requests"].count_documents({}) == 3
         rejected = {one["place"]: one for one in database["rejected"].find()}
+        run = Run(Workspace(tmp_path / "out"), {"MONGO_URI": uri}, unusable=4)
+        assert run.rejected_before() == 5, "each counts once, and only those of this run's files"
     expected = {f"c.jsonl line {number}" for number in (1, 3, 5, 9)}
     shaped = f"pull request {pulls[3]['base']['repo']['full_name']}#{pulls[3]['number']}"
     assert rejected.keys() == expected | {shaped}
