@@ -30,7 +30,7 @@ def test_each_baseline_finds_far_away_rows(train: np.ndarray) -> None:
     far = np.c_[np.random.default_rng(1).normal(size=(50, 6)) * 6, np.zeros(50)]
     ordinary = scores_of(detectors, rows_of(train[300:]))
     strange = scores_of(detectors, rows_of(far))
-    for name in ("PCA", "isolation forest", "ECOD", "kNN"):
+    for name in ("z-distance", "PCA", "isolation forest", "ECOD", "kNN"):
         assert measure(ordinary[name], strange[name])["roc_auc"] > 0.9, name
 
 
@@ -58,4 +58,4 @@ def test_without_the_extra_packages_the_rest_still_works(
         monkeypatch.setitem(sys.modules, name, None)
     detectors, absent = standard_detectors(train, np.full(7, 1 / 7), np.full(7, True), 2, seed=0)
     assert absent == ["isolation forest", "ECOD", "kNN"]
-    assert list(detectors) == ["lines added", "size > 5,000", "PCA"]
+    assert list(detectors) == ["lines added", "size > 5,000", "z-distance", "PCA"]

@@ -1,7 +1,7 @@
 """What people would take instead: the baselines, each fitted on training rows and scored on the same rows.
 
-PCA, isolation forest, ECOD and kNN see the network's input columns but for the sparse text columns, in
-which all four do worse (NOTES.md); PCA and kNN see each column scaled by the root of its weight in the
+The z-distance, PCA, isolation forest, ECOD and kNN see the network's input columns but for the sparse text columns,
+in which they do worse (NOTES.md); PCA and kNN see each column scaled by the root of its weight in the
 error, so that all agree on what matters.
 """
 
@@ -41,6 +41,11 @@ def huge_size(rows: Rows) -> np.ndarray:
     return np.asarray(rows.lines > HUGE_LINES, dtype=np.float64)
 
 
+def z_distance(dense: np.ndarray) -> Detector:
+    """Squared length of a row: columns are standardised. dense: [D] mask of the columns that are no text."""
+    return lambda rows: np.asarray(np.square(rows.matrix[:, dense], dtype=np.float64).sum(axis=1))
+
+
 class Pca:
     """Squared distance from the subspace of the ``width`` largest principal components."""
 
@@ -76,6 +81,7 @@ def standard_detectors(
     detectors: dict[str, Detector] = {
         "lines added": lines_added,
         "size > 5,000": huge_size,
+        "z-distance": z_distance(dense),
         "PCA": pca_detector(train, weights, dense, width),
     }
     absent: list[str] = []
