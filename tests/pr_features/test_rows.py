@@ -78,7 +78,8 @@ def test_rows_made_together_are_those_made_alone(raw: list[tuple[dict[str, Any],
         for place, one in enumerate(alone)
         for index, weight in zip(one.text_indices, one.text_values, strict=True)
     ]
-    assert list(zip(together.text_rows, together.text_indices, together.text_values, strict=True)) == entries
+    found = (together.text_rows, together.text_indices, together.text_values)
+    assert list(zip(*[part.tolist() for part in found], strict=True)) == entries
 
 
 def test_names_are_unique_and_the_readme_shows_the_table(repository: Path) -> None:

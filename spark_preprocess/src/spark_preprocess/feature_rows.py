@@ -1,4 +1,4 @@
-"""Documents with their history to rows of features, by ``pr_features.row`` on Arrow batches."""
+"""Documents with their history to rows of features, by ``pr_features.rows`` on Arrow batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pr_features.history import History
 from pr_features.norms import NO_NORMS
 from pr_features.profile import CorpusProfile
 from pr_features.registry import NAMES
-from pr_features.rows import Row, row
+from pr_features.rows import rows
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as f
 
@@ -88,14 +88,19 @@ def _mapper(profile_json: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[
 
 def _batch(batch: pa.RecordBatch, profile: CorpusProfile) -> pa.RecordBatch:
     columns = {name: batch.column(name) for name in INPUT}
-    rows = [
-        row(read_checked(text), History(opened, merged, day, norms or NO_NORMS), profile)
-        for text, opened, merged, day, norms in zip(
-            *(columns[name].to_pylist() for name in INPUT[6:]), strict=True
-        )
-    ]
-    values = np.stack([found.values for found in rows])
+    found = rows(
+        [
+            (read_checked(text), History(opened, merged, day, norms or NO_NORMS))
+            for text, opened, merged, day, norms in zip(
+                *(columns[name].to_pylist() for name in INPUT[6:]), strict=True
+            )
+        ],
+        profile,
+    )
+    values = found.values
     missing = np.isnan(values)
+    # Where each row's text entries begin; they come row by row.
+    bounds = np.searchsorted(found.text_rows, np.arange(len(values) + 1)).astype(np.int32)
     milliseconds = columns["created_at"].cast(pa.timestamp("ms", tz="UTC"))
     return pa.RecordBatch.from_arrays(
         [
@@ -103,15 +108,11 @@ def _batch(batch: pa.RecordBatch, profile: CorpusProfile) -> pa.RecordBatch:
             milliseconds.cast(pa.timestamp("us", tz="UTC")),
             columns["split"],
             *(pa.array(np.ascontiguousarray(values[:, i]), mask=missing[:, i]) for i in range(len(NAMES))),
-            _lists([found.text_indices for found in rows], pa.int32()),
-            _lists([found.text_values for found in rows], pa.float32()),
+            pa.ListArray.from_arrays(bounds, found.text_indices.astype(np.int32)),
+            pa.ListArray.from_arrays(bounds, found.text_values),
         ],
         schema=_ARROW,
     )
 
 
-def _lists(lists: list[Any], kind: pa.DataType) -> pa.Array:
-    return pa.array(lists, pa.list_(kind))
-
-
-__all__ = ["COLUMNS", "INPUT", "SCHEMA", "Row", "feature_rows", "in_order", "order_key"]
+__all__ = ["COLUMNS", "INPUT", "SCHEMA", "feature_rows", "in_order", "order_key"]

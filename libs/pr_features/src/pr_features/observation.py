@@ -141,7 +141,7 @@ def information(words: Sequence[str], profile: CorpusProfile) -> tuple[float, fl
         return NAN, 0.0
     nats = list(map(profile.information.get, words, repeat(profile.information_of_unknown)))
     # A dict keeps the order of the words; a set's order, and with it the rounding, changes by process.
-    return sum(nats) / len(words), sum(dict(zip(words, nats, strict=True)).values())
+    return sum(nats) / len(words), sum(dict(zip(words, nats)).values())  # noqa: B905
 
 
 def upper_share(title: str) -> float:

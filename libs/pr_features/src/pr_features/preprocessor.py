@@ -18,7 +18,7 @@ import numpy as np
 
 from .profile import CorpusProfile
 from .registry import FEATURES, MISSING_BLOCK, NAMES, TEXT_BLOCK
-from .rows import Row, Rows
+from .rows import Row
 
 VERSION = 1
 # On its harmless side a feature counts this much: many earlier merges are unusual, and no reason to look.
@@ -43,8 +43,6 @@ _REASONS = tuple(dict.fromkeys(feature.missing for feature in FEATURES if featur
 INDICATED = np.array(
     [next(i for i, feature in enumerate(FEATURES) if feature.missing == reason) for reason in _REASONS]
 )
-_NO_INTEGERS = np.empty(0, dtype=np.int64)
-_NO_FLOATS = np.empty(0, dtype=np.float32)
 
 
 class WrongPreprocessor(ValueError):
@@ -91,24 +89,11 @@ class Preprocessor:
 
     def rows_matrix(self, rows: Sequence[Row]) -> np.ndarray:
         """Rows to network input [n, len(columns)] float32."""
-        return self.batch_matrix(
-            Rows(
-                np.array([row.values for row in rows]),
-                [index for index, row in enumerate(rows) for _ in row.text_indices],
-                [index for row in rows for index in row.text_indices],
-                [value for row in rows for value in row.text_values],
-            )
-        )
-
-    def batch_matrix(self, rows: Rows) -> np.ndarray:
-        """The same for rows that were made together."""
-        if not rows.text_rows:
-            return self.matrix(rows.values, _NO_INTEGERS, _NO_INTEGERS, _NO_FLOATS)
         return self.matrix(
-            rows.values,
-            np.array(rows.text_rows, dtype=np.int64),
-            np.array(rows.text_indices, dtype=np.int64),
-            np.array(rows.text_values, dtype=np.float32),
+            np.array([row.values for row in rows]),
+            np.array([index for index, row in enumerate(rows) for _ in row.text_indices], dtype=np.int64),
+            np.array([index for row in rows for index in row.text_indices], dtype=np.int64),
+            np.array([value for row in rows for value in row.text_values], dtype=np.float32),
         )
 
     def matrix(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 # A term that fewer documents use counts as seen in one. With 1 here each training document would know its
 # own words, and every later one would look stranger than it is.
 MIN_DOCUMENTS = 3
@@ -55,9 +57,12 @@ class CorpusProfile:
         return math.log(self.n_documents + 1)
 
     @cached_property
-    def idf(self) -> list[float]:
-        """Smoothed inverse document frequencies of the columns: ln((1 + n) / (1 + df)) + 1."""
-        return [math.log((1 + self.n_documents) / (1 + self.terms[term])) + 1.0 for term in self.columns]
+    def idf(self) -> np.ndarray:
+        """Smoothed inverse document frequencies [columns] float64: ln((1 + n) / (1 + df)) + 1."""
+        n = 1 + self.n_documents
+        return np.array(
+            [math.log(n / (1 + self.terms[term])) + 1.0 for term in self.columns], dtype=np.float64
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -1,10 +1,10 @@
-"""Document to row: one array of float32 values and its sparse text columns. The only implementation."""
+"""Document to row: float32 values and sparse text columns. The only implementation."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Mapping
-from math import log, sqrt
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +14,11 @@ from .history import History
 from .observation import Observation
 from .profile import CorpusProfile
 from .registry import FEATURES
+from .text import MAX_WORDS
 
 _VALUES = tuple(feature.value for feature in FEATURES)
+# 1 + ln(n) for n uses of a term; a document has at most the words of its title and of its body.
+_USES = np.array([0.0, *[1.0 + log(uses) for uses in range(1, 2 * MAX_WORDS + 1)]])
 
 
 class Row(NamedTuple):
@@ -30,63 +33,50 @@ class Row(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Many rows: values [n, len(FEATURES)]; text_rows, text_indices, text_values [m] their text entries."""
+    """Many rows: values [n, len(FEATURES)]; text_rows, text_indices, text_values [m] their text entries in order."""
 
     values: np.ndarray
-    text_rows: list[int]
-    text_indices: list[int]
-    text_values: list[float]
+    text_rows: np.ndarray
+    text_indices: np.ndarray
+    text_values: np.ndarray
 
 
 def row(document: Mapping[str, Any], history: History, profile: CorpusProfile) -> Row:
-    """The features of one document as of its creation.
-
-    document: as ``documents.check`` returns it. Scalars are computed one by one with ``math``, never in
-    vectors, so that a batch of Spark and a single request give the same bits.
-    """
-    values, indices, weights = _row(document, history, profile)
-    return Row(np.array(values, dtype=np.float32), indices, weights)
+    """The features of one document as of its creation; document: as ``documents.check`` returns it."""
+    one = rows([(document, history)], profile)
+    return Row(one.values[0], one.text_indices.tolist(), one.text_values.tolist())
 
 
 def rows(pairs: Iterable[tuple[Mapping[str, Any], History]], profile: CorpusProfile) -> Rows:
-    """The same for many documents with their histories."""
+    """The same for many documents with their histories.
+
+    Values are computed one by one with ``math``; what is computed in vectors are products, quotients, square roots
+    and sums in a fixed order, which IEEE 754 defines to the last bit. So a batch of Spark and a single request agree.
+    """
     values: list[list[float]] = []
-    text_rows: list[int] = []
-    text_indices: list[int] = []
-    text_values: list[float] = []
-    for document, history in pairs:
-        found, indices, weights = _row(document, history, profile)
-        text_rows += [len(values)] * len(indices)
-        text_indices += indices
-        text_values += weights
-        values.append(found)
-    return Rows(
-        np.array(values, dtype=np.float32).reshape(-1, len(FEATURES)), text_rows, text_indices, text_values
-    )
+    texts: list[list[str]] = []
+    for document, (opened, merged, day, norms) in pairs:
+        facts = Facts(document, opened, merged, day)
+        observation = Observation(facts, norms, profile)
+        values.append([value(observation) for value in _VALUES])
+        texts.append(facts.all_words)
+    return Rows(np.array(values, dtype=np.float32).reshape(-1, len(FEATURES)), *_tf_idf(texts, profile))
 
 
-def _row(
-    document: Mapping[str, Any], history: History, profile: CorpusProfile
-) -> tuple[list[float], list[int], list[float]]:
-    opened, merged, day, norms = history
-    facts = Facts(document, opened, merged, day)
-    observation = Observation(facts, norms, profile)
-    return [value(observation) for value in _VALUES], *_tf_idf(facts.all_words, profile)
-
-
-def _tf_idf(found: list[str], profile: CorpusProfile) -> tuple[list[int], list[float]]:
-    hits = [index for index in map(profile.column_index.get, found) if index is not None]
-    if not hits:
-        return [], []
-    idf = profile.idf
-    indices = sorted(set(hits))
-    if len(indices) == len(hits):
-        weights = [idf[index] for index in indices]
-    else:
-        counts = dict.fromkeys(indices, 0)
-        for index in hits:
-            counts[index] += 1
-        weights = [(1.0 + log(counts[index])) * idf[index] for index in indices]
-    length = sqrt(sum([weight * weight for weight in weights]))
-    # As float32 holds them, which is what Spark stores.
-    return indices, array("f", [weight / length for weight in weights]).tolist()
+def _tf_idf(
+    texts: Sequence[Sequence[str]], profile: CorpusProfile
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and weight float32 of each text entry, by row and column."""
+    width = len(profile.columns)
+    column = profile.column_index.get
+    # Column `width` is that of all other words.
+    places: list[int] = []
+    for words in texts:
+        places += map(column, words, repeat(width))
+    firsts = np.arange(0, len(texts) * (width + 1), width + 1)
+    cells = np.array(places, dtype=np.int64) + np.repeat(firsts, [len(words) for words in texts])
+    uses = np.bincount(cells, minlength=len(texts) * (width + 1)).reshape(len(texts), width + 1)[:, :width]
+    text_rows, columns = uses.nonzero()
+    weights = _USES[uses[text_rows, columns]] * profile.idf[columns]
+    squares = np.bincount(text_rows, weights=weights * weights, minlength=len(texts))
+    return text_rows, columns, (weights / np.sqrt(squares)[text_rows]).astype(np.float32)

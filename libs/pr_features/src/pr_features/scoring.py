@@ -96,7 +96,7 @@ class Scorer:
             ]
         profile = self.preprocessor.profile
         found = rows(zip(documents, histories, strict=True), profile)
-        errors, contributions = self.run_network(self.preprocessor.batch_matrix(found))
+        errors, contributions = self.run_network(self.preprocessor.matrix(*found))
         return Scored(documents, histories, found.values, errors, contributions)
 
     def score(
