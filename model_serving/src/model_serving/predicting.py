@@ -6,12 +6,12 @@ this 15 µs. The same function stands in Flask's routes, for 405 and for servers
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Mapping, MutableSequence, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
+from random import getrandbits
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,7 +39,7 @@ _sane_id = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
 
 def request_id(given: str | None) -> str:
     """The caller's X-Request-ID if it is a plain one, else a new one."""
-    return given if given is not None and _sane_id(given) else os.urandom(8).hex()
+    return given if given is not None and _sane_id(given) else f"{getrandbits(64):016x}"
 
 
 class Asked(NamedTuple):
