@@ -42,7 +42,7 @@ class Architecture:
     hidden: tuple[int, ...] = (64, 32)
     bottleneck: int = 6
     members: int = 3
-    strict_share: float = 0.6
+    strict_share: float = 0.7
 
     def layer_widths(self) -> list[int]:
         """All widths in order: input, hidden, bottleneck, hidden mirrored, output."""
