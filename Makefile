@@ -171,9 +171,13 @@ bench-serving: setup ## serving beside mlflow, MLServer and BentoML; needs wrk a
 bench-drift: setup ## alarms on unchanged and on changed traffic [PR_DATA_DIR=folder of real pull requests]
 	.venv/drift_detection/bin/python perf/bench_drift.py $(ARGS)
 
-.PHONY: performance
+.PHONY: performance screenshot
 performance: ## write PERFORMANCE.md from the latest figures
 	$(PYTHON) perf/page.py
+
+screenshot: setup ## the picture of the dashboard in model_serving/docs, over what make demo wrote; needs Chromium
+	PYTHONPATH=.venv/pytest .venv/model_serving/bin/python tests/model_serving/picture.py \
+	  --out-folder var/demo --picture model_serving/docs/dashboard.png
 
 quality: setup .venv/ml_training/.evaluation ## quality report of CORPUS=file.jsonl.gz into OUT, all detectors side by side
 	$(RUNNER) quality --out $(OUT) --corpus '$(CORPUS)'
