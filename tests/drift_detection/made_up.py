@@ -48,7 +48,8 @@ def bins(values: np.ndarray) -> dict[str, Any]:
     edges[0] = np.nextafter(np.float32(edges[0]), np.float32(-np.inf))
     counts = np.bincount(np.searchsorted(edges, present, side="left"), minlength=len(edges) + 1)
     missing = int(np.isnan(values).sum())
-    return {"edges": edges.tolist(), "counts": counts.tolist(), "missing": missing}
+    quantiles = np.quantile(present, np.linspace(0, 1, 101)).tolist()
+    return {"edges": edges.tolist(), "counts": counts.tolist(), "quantiles": quantiles, "missing": missing}
 
 
 def make_model(folder: Path, *, n: int = 2_000, run_id: str = RUN_ID) -> Path:

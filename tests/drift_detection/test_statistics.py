@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from drift_detection.statistics import compare_bins, compare_scores, effective_rows
+from drift_detection.statistics import compare_bins, compare_scores, effective_rows, shift
 from scipy import stats
 
 
@@ -103,3 +103,25 @@ def test_smaller_errors_are_a_change_too() -> None:
     rng = np.random.default_rng(7)
     quantiles = np.quantile(rng.lognormal(size=1000), np.linspace(0, 1, 1001))
     assert compare_scores(quantiles, 1000, rng.lognormal(-0.8, size=300), 300).p < 1e-6
+
+
+def test_how_far_values_moved() -> None:
+    rng = np.random.default_rng(8)
+    reference = rng.normal(3, 2, size=20_000)
+    quantiles = np.quantile(reference, np.linspace(0, 1, 101))
+    assert shift(quantiles, rng.normal(3, 2, size=2_000)) < 0.1
+    assert shift(quantiles, rng.normal(4, 2, size=2_000)) == pytest.approx(0.5, abs=0.06)
+    assert shift(quantiles, rng.normal(3, 4, size=2_000)) > 0.5
+    assert shift(np.array([]), np.array([1.0])) == shift(quantiles, np.array([])) == 0.0
+
+
+def test_bins_alone_take_a_step_across_an_edge_for_a_journey() -> None:
+    """Many rows share one value, and all of them move by a thousandth."""
+    reference = np.repeat([0.0, 0.500, 1.0], [300, 500, 200])
+    edges = np.array([-0.001, 0.0, 0.500, 1.0])
+    count = [
+        np.bincount(np.searchsorted(edges, side), minlength=5) for side in (reference, reference + 0.001)
+    ]
+    found = compare_bins(count[0], count[1], 1_000)
+    assert found.p < 1e-9 and found.excess > 0.2
+    assert shift(np.quantile(reference, np.linspace(0, 1, 101)), reference + 0.001) < 0.01

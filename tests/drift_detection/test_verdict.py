@@ -87,3 +87,24 @@ def test_a_feature_that_nobody_has_says_nothing(reference: Reference, rng: np.ra
     values[:, 3] = 1.0
     found = {one.name: one for one in verdict(changed, values).features}
     assert found["files"].drifted  # now somebody has it
+
+
+def test_values_that_hardly_moved_are_no_drift(reference: Reference, rng: np.random.Generator) -> None:
+    """A feature of few values, each of them a thousandth larger: every bin changes and nothing has happened."""
+    opened = reference.features[1]
+    values = np.array([0.0, 1.0, 2.0])
+    made = replace(
+        opened,
+        edges=np.array([-1e-6, 0.0, 1.0, 2.0]),
+        counts=np.array([0, 700, 700, 600, 0]),
+        quantiles=np.quantile(np.repeat(values, [700, 700, 600]), np.linspace(0, 1, 101)),
+        missing=0,
+    )
+    changed = replace(reference, features=(reference.features[0], made, *reference.features[2:]))
+    served = rows(rng, 500)
+    served[:, 1] = rng.choice(values, 500) + 0.001
+    (found,) = [one for one in verdict(changed, served).features if one.name == "opened"]
+    assert found.bins.p < 1e-9 and found.bins.excess > 0.1
+    assert not found.drifted and found.shift < 0.1
+    served[:, 1] += 0.3
+    assert {one.name: one.drifted for one in verdict(changed, served).features}["opened"]

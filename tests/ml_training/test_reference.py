@@ -28,6 +28,8 @@ def test_reference_over_a_sample() -> None:
     between = first["counts"][1:-1]
     assert max(between) <= 102 and min(between) >= 98
     assert first["counts"][0] == first["counts"][-1] == 0  # below and above everything seen
+    assert len(first["quantiles"]) == 101 and first["quantiles"] == sorted(first["quantiles"])
+    assert absent["quantiles"] == []
     below, zero = constant["edges"]
     assert below < zero == 0.0 and constant["counts"] == [0, 1000, 0]
     assert missing["missing"] == 300 and sum(missing["counts"]) == 700

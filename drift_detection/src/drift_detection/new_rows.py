@@ -75,7 +75,7 @@ def count_new(settings: NewRowsSettings, seen: Seen | None) -> int:
     """New or changed documents in the collection since then. Raises ServiceUnreachable or WrongSettings."""
     uri = settings.mongo_uri.get_secret_value()
     # What the address names itself wins.
-    wait = (
+    wait: dict[str, Any] = (
         {} if "serverselectiontimeoutms=" in uri.lower() else {"serverSelectionTimeoutMS": WAIT_MILLISECONDS}
     )
     try:

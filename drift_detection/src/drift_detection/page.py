@@ -135,7 +135,7 @@ def _errors(reference: Reference, rows: int) -> np.ndarray:
 
 def _frame(values: np.ndarray, errors: np.ndarray, names: Sequence[str], most_rows: int) -> Any:
     """A data frame of the score and the features, at most ``most_rows`` rows drawn at random."""
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
     chosen = np.arange(len(errors))
     if len(chosen) > most_rows:

@@ -18,12 +18,16 @@ from drift_detection.settings import RegistrySettings
 
 @dataclass(frozen=True)
 class FeatureBins:
-    """A feature's bins: bin i holds edges[i-1] < x <= edges[i]; counts [len(edges) + 1], and missing values."""
+    """A feature's bins: bin i holds edges[i-1] < x <= edges[i]; counts [len(edges) + 1], and missing values.
+
+    quantiles [k]: of the values that are present, at evenly spaced ranks; empty where there is none.
+    """
 
     name: str
     group: str
     edges: np.ndarray
     counts: np.ndarray
+    quantiles: np.ndarray
     missing: int
 
     def count(self, values: np.ndarray) -> np.ndarray:
@@ -92,6 +96,7 @@ def _parsed(content: Mapping[str, Any], name: str, version: str, run_id: str | N
             group=str(one["group"]),
             edges=np.array(one["edges"], dtype=np.float64),
             counts=np.array(one["counts"], dtype=np.int64),
+            quantiles=np.array(one["quantiles"], dtype=np.float64),
             missing=int(one["missing"]),
         )
         for one in drift["features"]

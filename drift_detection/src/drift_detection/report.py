@@ -73,6 +73,7 @@ def _feature(feature: FeatureVerdict) -> dict[str, Any]:
         "psi": _round(feature.bins.psi),
         "psi_by_chance": _round(feature.bins.psi_by_chance),
         "p": feature.bins.p,
+        "shift": _round(feature.shift),
         "missing": _round(feature.missing),
         "reference_missing": _round(feature.reference_missing),
     }

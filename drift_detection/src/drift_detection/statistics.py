@@ -15,6 +15,8 @@ from scipy.special import chdtrc, kolmogorov
 
 # Cells in which fewer rows are expected are joined with a neighbour: below, chi-squared is no good approximation.
 LEAST_EXPECTED = 5.0
+# Values that differ less than this are the same.
+LEAST_STD = 1e-3
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,19 @@ def _psi(p: np.ndarray, q: np.ndarray, n_p: float, n_q: float) -> float:
     a = (p * n_p + 0.5) / (n_p + 0.5 * cells)
     b = (q * n_q + 0.5) / (n_q + 0.5 * cells)
     return float(((b - a) * np.log(b / a)).sum())
+
+
+def shift(quantiles: np.ndarray, values: np.ndarray) -> float:
+    """How far values [n] lie from a reference given by its quantiles [k], in the reference's standard deviations.
+
+    The area between the two quantile functions (Wasserstein's distance). Bins do not tell a step across an edge
+    from one across the room: where many rows share a value, as those of one month do that are measured against
+    that month's norm, a change in its third digit empties one bin into the next. 0 without values on one side.
+    """
+    if not len(quantiles) or not len(values):
+        return 0.0
+    found = np.quantile(values.astype(np.float64), np.linspace(0.0, 1.0, len(quantiles)))
+    return float(np.abs(found - quantiles).mean() / max(float(quantiles.std()), LEAST_STD))
 
 
 def compare_scores(

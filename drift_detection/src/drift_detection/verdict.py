@@ -19,6 +19,7 @@ from drift_detection.statistics import (
     compare_bins,
     compare_scores,
     effective_rows,
+    shift,
 )
 from drift_detection.window import Window
 
@@ -29,16 +30,20 @@ FEATURES_ALPHA = 0.01
 LEAST_DISTANCE = 0.1
 # Population stability index beyond chance that is still no drift; 0.1 is where a change is usually called moderate.
 LEAST_EXCESS = 0.1
+# Standard deviations by which values must have moved, or share of rows that must have lost or gained a value.
+LEAST_SHIFT = 0.1
+LEAST_MISSING = 0.1
 
 
 @dataclass(frozen=True)
 class FeatureVerdict:
-    """A feature's comparison; shares of missing values on both sides."""
+    """A feature's comparison. shift: in the reference's standard deviations; shares of missing values on both sides."""
 
     name: str
     group: str
     drifted: bool
     bins: BinComparison
+    shift: float
     missing: float
     reference_missing: float
 
@@ -86,14 +91,20 @@ def _features(window: Window, reference: Reference, effective: float) -> tuple[F
         bins = compare_bins(expected, seen, effective)
         # Bonferroni: among this many features one is unlikely by chance all the time.
         unlikely = bins.p < FEATURES_ALPHA / len(reference.features)
+        values = window.values[:, position]
+        moved = shift(feature.quantiles, values[~np.isnan(values)])
+        missing = float(seen[-1]) / rows
+        reference_missing = float(expected[-1]) / max(1, int(expected.sum()))
+        large = moved >= LEAST_SHIFT or abs(missing - reference_missing) >= LEAST_MISSING
         found.append(
             FeatureVerdict(
                 name=feature.name,
                 group=feature.group,
-                drifted=unlikely and bins.excess >= LEAST_EXCESS,
+                drifted=unlikely and bins.excess >= LEAST_EXCESS and large,
                 bins=bins,
-                missing=float(seen[-1]) / rows,
-                reference_missing=float(expected[-1]) / max(1, int(expected.sum())),
+                shift=moved,
+                missing=missing,
+                reference_missing=reference_missing,
             )
         )
     return tuple(found)

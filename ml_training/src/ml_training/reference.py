@@ -13,6 +13,8 @@ from ml_training.unseen_errors import UnseenErrors
 # rows are a fair sample, and with more of them neither would change in its second digit.
 SAMPLE_ROWS = 50_000
 ERROR_QUANTILES = 1_001
+# Of a feature: how far a distribution has moved, in its own unit, is seen from these.
+FEATURE_QUANTILES = 101
 # Ten bins of about equal counts, as population stability is usually measured.
 DRIFT_BINS = 10
 HISTOGRAM_BINS = 60
@@ -56,6 +58,7 @@ def make_reference(sample: np.ndarray, train_errors: np.ndarray, unseen: UnseenE
                 "name": feature.name,
                 "group": feature.block,
                 **_bins(present),
+                "quantiles": _quantiles(present),
                 "missing": int(len(column) - len(present)),
             }
         )
@@ -94,6 +97,14 @@ def _bins(values: np.ndarray) -> dict[str, Any]:
     edges = np.unique(np.concatenate([[below], inner, [values.max()]]))
     counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
     return {"edges": edges.tolist(), "counts": counts.tolist()}
+
+
+def _quantiles(values: np.ndarray) -> list[float]:
+    """FEATURE_QUANTILES values at evenly spaced ranks; none where there is no value."""
+    if not len(values):
+        return []
+    found: list[float] = np.quantile(values, np.linspace(0.0, 1.0, FEATURE_QUANTILES)).tolist()
+    return found
 
 
 def _histogram(errors: np.ndarray) -> dict[str, Any]:
