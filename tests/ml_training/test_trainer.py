@@ -1,6 +1,7 @@
 """That it learns, that the result depends on rows, options and seed alone, and that a killed training resumes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,3 +171,29 @@ def test_learning_rate_rises_then_falls() -> None:
     assert rates[:11] == sorted(rates[:11])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] < 0.02
+
+
+DEVICES = [
+    pytest.param("cpu", id="cpu"),
+    pytest.param(
+        "cuda",
+        id="cuda",
+        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine"),
+    ),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_mixed_precision_learns_what_full_precision_learns(rows: np.ndarray, device: str) -> None:
+    losses: list[list[float]] = []
+    for mixed in (False, True):
+        ours = fresh(rows)
+        options = replace(OPTIONS, mixed_precision=mixed)
+        trainer = Trainer(options, 0, torch.device(device)).fit(ours, Arrays(rows[:570]), 570)
+        assert {parameter.dtype for parameter in ours.parameters()} == {torch.float32}
+        losses.append([epoch["loss"] for epoch in trainer.history_])
+    full, half = np.array(losses)
+    # Not the same numbers, or nothing was computed in bfloat16.
+    assert (full != half).any()
+    np.testing.assert_allclose(half, full, rtol=0.1)
+    assert half[-1] < 0.5 * half[0]
