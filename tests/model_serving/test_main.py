@@ -59,6 +59,11 @@ def test_an_unusable_data_root_is_2(tmp_path: Path, model_folder: Path) -> None:
     assert code == 2 and "DATA_ROOT" in events[0]["event"]
 
 
+def test_what_the_image_installs_is_small() -> None:
+    files = [file.lstat() for file in Path(sys.prefix).rglob("*") if not file.is_dir()]
+    assert 100e6 < sum(found.st_blocks * 512 for found in files) < 450e6
+
+
 def test_no_temporary_folder_is_left(tmp_path: Path, start: Any) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()

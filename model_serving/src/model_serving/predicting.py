@@ -1,7 +1,8 @@
 """POST /predict, answered before Flask sees it: its routing, request and response objects cost as much as the model.
 
 Measured (process time of one request, one real pull request of 15 kB): Flask 95 µs around a view that does nothing,
-this 15 µs. The same function stands in Flask's routes, for 405 and for servers other than our worker.
+this 15 µs. Our worker hands over the requests that wait at the same moment together (`together`), which costs a third
+less for each; the same code stands in Flask's routes, for 405 and for other servers.
 """
 
 from __future__ import annotations
