@@ -68,7 +68,7 @@ class Simulation:
             scorer.preprocessor.profile,
         )
         values = drifted(made.values, kind, features, np.array(scorer.preprocessor.std, dtype=np.float32))
-        errors, _ = scorer.run_network(scorer.preprocessor.batch_matrix(made._replace(values=values)))
+        errors, _ = scorer.run_network(scorer.preprocessor.matrix(*made._replace(values=values)))
         return values, errors, errors > scorer.threshold
 
 
