@@ -58,6 +58,7 @@ def served(jobs: Jobs, argo_apps: Path) -> Iterator[list[Process]]:
     for stage in ("ml-training", "ml-training-gate"):
         done = jobs.run(stage)
         assert done.returncode == 0, said(done)
+    assert '"promoted"' in done.stdout, said(done)
     names = jobs.pods.names
     names["model-serving-replicas.mlops.svc.cluster.local"] = REPLICAS
     (rollout,) = [o for o in jobs.objects if o["kind"] == "Rollout"]
