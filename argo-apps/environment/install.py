@@ -77,7 +77,9 @@ def checked(values: object) -> dict[str, Any]:
                 f"settings.{key}: a secret belongs into Vault (argo-apps/vault), not on this page"
             )
         if key == "SIMULATE_DRIFT" and values["environment"] == "production":
-            raise ValuesError("settings.SIMULATE_DRIFT: it falsifies what is recorded, so never in production")
+            raise ValuesError(
+                "settings.SIMULATE_DRIFT: it falsifies what is recorded, so never in production"
+            )
         if isinstance(value, dict | list) or value is None:
             raise ValuesError(f"settings.{key}: expected a text or a number, found {value!r}")
     return values
