@@ -1,0 +1,52 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from drift_detection.store import FolderStore
+
+from drift_detection import runs
+
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+
+
+def publish(store: FolderStore, count: int) -> list[str]:
+    names = [runs.new_run_id(NOW + timedelta(minutes=10 * number)) for number in range(count)]
+    for name in names:
+        runs.publish(store, name, {"run_id": name}, b"<html>")
+    return names
+
+
+def pages(store: FolderStore) -> list[str]:
+    return [entry.path.split("/")[1] for entry in store.entries(runs.RUNS) if entry.path.endswith(".html")]
+
+
+def test_names_sort_by_time_and_differ(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    names = publish(store, 30)
+    assert names == sorted(names)
+    assert runs.new_run_id(NOW) != runs.new_run_id(NOW)
+    assert runs.latest(store) == {"run_id": names[-1]}
+
+
+def test_only_the_newest_pages_stay_and_every_report(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    names = publish(store, 8)
+    store.write("drift-runs/retrainings/000001.json", b"{}")
+    assert runs.forget_pages(store, 5) == 3
+    assert pages(store) == names[3:]
+    assert runs.forget_pages(store, 5) == 0
+    assert sum(entry.path.endswith("report.json") for entry in store.entries(runs.RUNS)) == 8
+    assert store.read("drift-runs/retrainings/000001.json") is not None
+
+
+def test_no_more_runs_are_looked_at_than_a_visit_may(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    publish(store, runs.AT_ONCE + 10)
+    assert runs.forget_pages(store, 5) == runs.AT_ONCE
+
+
+def test_without_a_report_or_with_a_damaged_one(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    assert runs.latest(store) is None
+    for content in (b"{", b"[]"):
+        store.write(runs.LATEST, content)
+        assert runs.latest(store) is None
