@@ -18,6 +18,15 @@ out=$(realpath -m "${2:-var/demo}")
 volume=(--volume "$out:$out")
 variables=(MLFLOW_TRACKING_URI="sqlite:///$out/mlflow/mlflow.db" MODEL_ALIAS=candidate MODEL_CACHE_DIR=/tmp/models)
 gate=(python -m perf gate --host)
+# Asked from inside a container: true once the service is ready.
+ready='import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/ready", timeout=5)'
+until_ready() { # COMMAND...
+  for _ in {1..120}; do
+    if "$@" 2> /dev/null; then return; fi
+    sleep 1
+  done
+  echo "load-test-image: the service was not ready within two minutes" >&2 && exit 1
+}
 
 if [ "$engine" = docker ]; then
   network=load-test-$$ service=service-$$
@@ -31,6 +40,7 @@ if [ "$engine" = docker ]; then
   options=(--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --network "$network" "${volume[@]}")
   for one in "${variables[@]}"; do options+=(--env "$one"); done
   docker run --detach --name "$service" "${options[@]}" "$image" > /dev/null
+  until_ready docker exec "$service" python -c "$ready" http://127.0.0.1:8080
   docker run --rm "${options[@]}" perf:local "${gate[@]}" "http://$service:8080"
 else
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -50,6 +60,7 @@ else
   }
   (inside "$served" python -m model_serving) > "$log" 2>&1 &
   service=$!
+  until_ready python3 -c "$ready" "http://127.0.0.1:$port"
   (inside "$load" "${gate[@]}" "http://127.0.0.1:$port")
 fi
 echo "load-test-image: $image with $engine: passed"
