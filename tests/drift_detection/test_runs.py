@@ -50,3 +50,16 @@ def test_without_a_report_or_with_a_damaged_one(tmp_path: Path) -> None:
     for content in (b"{", b"[]"):
         store.write(runs.LATEST, content)
         assert runs.latest(store) is None
+
+
+def test_a_page_about_the_same_rows_is_not_drawn_again(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    report = {"run_id": "20261123T030000Z-1", "model": {"version": "1"}, "threshold": 0.3, "drift_score": 0.2}
+    report |= {"window": {"rows": 500, "to": "2026-11-23T03:00:00Z"}, "page": "report.html"}
+    assert runs.same_page(store, report) is None
+    runs.publish(store, "20261123T030000Z-1", report, b"drawn")
+    assert runs.same_page(store, report) == b"drawn"
+    assert runs.same_page(store, report | {"window": {"rows": 501, "to": "2026-11-23T03:10:00Z"}}) is None
+    assert runs.same_page(store, report | {"model": {"version": "2"}}) is None
+    runs.publish(store, "20261123T031000Z-2", report | {"page": None}, None)
+    assert runs.same_page(store, report) is None

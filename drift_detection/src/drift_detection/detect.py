@@ -85,6 +85,9 @@ def _page(
     """The page; None with too few rows, or where Evidently or its reference rows are not to be had."""
     if report["drift_score"] is None:
         return None
+    by_hand = settings.current_data_path or settings.reference_data_path or settings.data_dir
+    if not by_hand and (known := runs.same_page(store, report)) is not None:
+        return known
     facts = {"model": reference.model_name, "version": reference.model_version, "verdict": sentence(report)}
     try:
         rows = _rows_to_show(settings, store, reference)

@@ -41,6 +41,15 @@ def latest(store: Store) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def same_page(store: Store, report: Mapping[str, Any]) -> bytes | None:
+    """The newest report's page where it is about the same rows and the same verdict: drawing takes ten seconds."""
+    before = latest(store)
+    same = ("model", "threshold", "drift_score", "window")
+    if before is None or not before.get("page") or any(before.get(name) != report[name] for name in same):
+        return None
+    return store.read(f"{RUNS}/{before['run_id']}/report.html")
+
+
 def forget_pages(store: Store, kept: int) -> int:
     """Delete pages but for the newest; they are megabytes, the reports stay. Returns how many went.
 
