@@ -160,7 +160,9 @@ def test_real_pull_requests(
     assert_parity(folder_of(ours), real_documents)
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(5_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "count", [300, pytest.param(3_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])]
+)
 def test_documents_as_odd_as_the_contract_allows(
     count: int,
     odd_documents: st.SearchStrategy[dict[str, Any]],
