@@ -69,7 +69,9 @@ from_image() { # STAGE ARGUMENTS...: in both cases its process is replaced, so t
   local name=$1 options=(--volume "$out:$out" --env HOME=/tmp --env WORK_DIR=/tmp/training) one && shift
   for one in "${settings[@]}" MODEL_CACHE_DIR=/tmp/models; do options+=(--env "$one"); done
   if [ "$engine" = buildah ]; then
+    # A name that resolves: Spark asks for the address of its own host.
     exec "$(type -P buildah)" --storage-driver "${STORAGE_DRIVER:-vfs}" run --isolation chroot --cap-drop all \
+      --hostname localhost \
       "${options[@]}" "$container" -- python -m "$name" "$@"
   fi
   exec docker run --rm --name "image-test-$$" --network host --read-only --tmpfs /tmp --cap-drop ALL \
