@@ -39,10 +39,10 @@ class Architecture:
     """
 
     n_features: int
-    hidden: tuple[int, ...] = (64, 32)
+    hidden: tuple[int, ...] = (128, 64)
     bottleneck: int = 6
     members: int = 3
-    strict_share: float = 0.7
+    strict_share: float = 0.65
 
     def layer_widths(self) -> list[int]:
         """All widths in order: input, hidden, bottleneck, hidden mirrored, output."""

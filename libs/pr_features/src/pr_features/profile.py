@@ -17,7 +17,8 @@ import numpy as np
 # own words, and every later one would look stranger than it is.
 MIN_DOCUMENTS = 3
 MAX_TERMS = 50_000
-TEXT_COLUMNS = 256
+# More of them change no score and cost most of the network's time (ml_training/NOTES.md).
+TEXT_COLUMNS = 64
 
 
 @dataclass(frozen=True)
