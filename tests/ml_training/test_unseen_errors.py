@@ -25,8 +25,8 @@ def test_a_small_corpus_is_cross_fitted(reference: dict[str, Any]) -> None:
     assert score["how"] == "cross-fitted"
     assert score["rows"] == reference["error_rows"]  # every training row, once
     fitted, unseen = np.median(reference["error_quantiles"]), np.median(score["quantiles"])
-    # What the network was fitted to it reconstructs better; by a few percent already on these rows.
-    assert fitted * 1.02 < unseen < fitted * 2
+    # What the network was fitted to it reconstructs better, a little: only the free error can be learned by heart.
+    assert fitted * 1.002 < unseen < fitted * 2
 
 
 @pytest.mark.parametrize("n_fit", [module.FOLDS - 1, module.MOST_ROWS + 1])
