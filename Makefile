@@ -129,16 +129,17 @@ TESTS_drift_detection := tests/drift_detection
 TESTS_perf := tests/perf
 TESTS_local := tests/local_setup tests/contract tests/system
 TESTED := $(STAGES) perf local
+TESTED_LONG := data_fetch spark_preprocess ml_training model_serving local
 
-.PHONY: test test-long $(TESTED:%=test-%) $(TESTED:%=test-long-%)
+.PHONY: test test-long $(TESTED:%=test-%) $(TESTED_LONG:%=test-long-%)
 test: setup .venv/ml_training/.evaluation $(TESTED:%=test-%) ## every test that needs no cluster, at short sizes [PR_DATA_DIR=folder of real pull requests]
 
-test-long: setup .venv/ml_training/.evaluation $(TESTED:%=test-long-%) ## the large ones: histories, fuzz, reloads, peers, browser
+test-long: setup .venv/ml_training/.evaluation $(TESTED_LONG:%=test-long-%) ## the large ones: histories, fuzz, reloads, peers, browser
 
 $(TESTED:%=test-%): test-%:
 	.venv/$*/bin/python $(PYTEST) $(TESTS_$*) $(ARGS)
 
-$(TESTED:%=test-long-%): test-long-%:
+$(TESTED_LONG:%=test-long-%): test-long-%:
 	.venv/$*/bin/python $(PYTEST) $(TESTS_$*) -m long $(ARGS)
 
 .PHONY: test-delivery
