@@ -50,6 +50,14 @@ def test_tables_and_patterns_say_the_same_of_ascii(said: str) -> None:
     assert text.links(said) == text.links(said + "\u2026")
 
 
+def test_no_character_is_a_capital_without_being_a_letter() -> None:
+    """Or the share of capitals among the letters would exceed 1, which stops a preprocessing run."""
+    assert text.letters_and_capitals("\u2167\u24b6 x") == (1, 0)
+    for code in range(0x110000):
+        letters, capitals = text.letters_and_capitals(chr(code))
+        assert capitals <= letters, hex(code)
+
+
 @pytest.mark.parametrize(
     ("path", "ending"),
     [("src/A.PY", ".py"), ("Makefile", "makefile"), (".gitignore", ".gitignore"), ("a/b.tar.gz", ".gz")],

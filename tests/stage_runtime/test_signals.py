@@ -68,3 +68,25 @@ def test_a_stage_under_sigterm_ends_with_code_4(tmp_path: Path) -> None:
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 4
     assert "Stopped early (SIGTERM)" in out
+
+
+def test_sigterm_before_the_stage_listens_for_itself_closes_what_is_open(tmp_path: Path) -> None:
+    script = tmp_path / "stage.py"
+    script.write_text(
+        "import tempfile, time\n"
+        "from stage_runtime.main import run_stage\n"
+        "def main(argv):\n"
+        "    with tempfile.TemporaryDirectory(dir='.'):\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)  # imports\n"
+        "run_stage('trial', main)\n"
+    )
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 4
+    assert "Interrupted before" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["stage.py"]

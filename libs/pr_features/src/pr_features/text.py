@@ -102,7 +102,8 @@ def letters_and_capitals(text: str) -> tuple[int, int]:
     if text.isascii():
         raw = text.encode()
         return len(raw.translate(None, _BUT_LETTERS)), len(raw.translate(None, _BUT_CAPITALS))
-    return sum(map(str.isalpha, text)), sum(map(str.isupper, text))
+    # Some capitals are no letters: the Roman numeral \u2167, the circled \u24b6.
+    return sum(map(str.isalpha, text)), sum([c.isupper() and c.isalpha() for c in text])
 
 
 def symbols(text: str) -> int:

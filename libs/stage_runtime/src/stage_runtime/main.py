@@ -1,5 +1,6 @@
 """Running a stage: its ending becomes one log line and an exit code."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -39,7 +40,7 @@ def ending(stage: str, main: Main, argv: Sequence[str]) -> int:
         say(str(error), error=type(error).__name__, **details)
     except KeyboardInterrupt:
         code = int(ExitCode.STOPPED_EARLY)
-        log.warning("Interrupted from the keyboard. Run again to go on.")
+        log.warning("Interrupted before anything could be saved, or a second time. Run again to go on.")
     except Exception as error:  # the last resort of the process
         code = int(ExitCode.UNEXPECTED)
         log.exception(
@@ -63,6 +64,9 @@ def run_stage(stage: str, main: Main, argv: Sequence[str] | None = None) -> NoRe
     done. A StageError ends with its code and one clear line, anything else with code 1 and a stack
     trace in the log.
     """
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # Until the stage listens for itself (imports take seconds), SIGTERM is as Ctrl-C: what is open gets closed.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = ending(stage, main, list(sys.argv[1:] if argv is None else argv))
     sys.stdout.flush()
     raise SystemExit(code)
