@@ -96,6 +96,11 @@ def test_a_candidate_that_was_not_judged(
     file = tmp_path / "mlflow.db"
     make_registry(file, {"1": model_folder, "2": newer}, candidate="2", champion="1")
     assert asked() == "yes"  # the gate was killed
+    tag(file, "2", gate="passed")
+    assert asked() == "yes"  # killed before the champion moved
+    tag(file, "2", gate_promoted="true")
+    assert asked() == "no"  # somebody went back to version 1 by hand
+    make_registry(file, {"1": model_folder, "2": newer}, candidate="2", champion="1")
     tag(file, "2", gate="refused")
     assert asked() == "no"
     make_registry(file, {"1": model_folder, "2": newer}, candidate="2")  # the very first one was refused

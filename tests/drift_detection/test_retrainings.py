@@ -45,6 +45,16 @@ def test_a_step_that_is_tried_again_gets_its_own_answer(store: FolderStore) -> N
     assert not claim(store, "w2", minutes=3).go
 
 
+def test_a_claim_whose_answer_got_lost_is_its_own(tmp_path: Path) -> None:
+    class LosesAnswers(FolderStore):
+        def create(self, path: str, content: bytes) -> bool:
+            super().create(path, content)
+            return super().create(path, content)  # tried again by the client below, which then finds it there
+
+    assert claim(LosesAnswers(tmp_path), "w1").go
+    assert not claim(LosesAnswers(tmp_path), "w2", minutes=1).go
+
+
 def test_asking_without_a_name(store: FolderStore) -> None:
     assert claim(store, "").go
     assert not claim(store, "", minutes=1).go

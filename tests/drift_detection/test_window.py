@@ -69,6 +69,31 @@ def test_a_damaged_file_is_left_out_and_counted(root: Path, rng: np.random.Gener
     assert len(window) == 30 and window.unreadable == 2
 
 
+@pytest.mark.parametrize(("column", "kind"), [("scored_at", pa.string()), ("model_version", pa.int64())])
+def test_a_file_with_columns_of_other_types_is_left_out_or_read(
+    root: Path, rng: np.random.Generator, column: str, kind: pa.DataType
+) -> None:
+    file = record(root, rows(rng, 30), at=NOW)
+    table = pq.read_table(file)
+    table = table.set_column(table.column_names.index(column), column, table[column].cast(kind))
+    pq.write_table(table, file.parent / "other.parquet")
+    os.utime(file.parent / "other.parquet", (NOW.timestamp(), NOW.timestamp()))
+    window = read(root)
+    assert (len(window), window.unreadable) in {(30, 1), (60, 0)}
+
+
+def test_rows_without_a_finite_error_are_left_out(root: Path, rng: np.random.Generator) -> None:
+    file = record(root, rows(rng, 30), at=NOW)
+    table = pq.read_table(file)
+    errors = table["reconstruction_error"].to_pylist()
+    errors[:3] = [float("nan"), float("inf"), None]
+    position = table.column_names.index("reconstruction_error")
+    pq.write_table(table.set_column(position, "reconstruction_error", pa.array(errors, pa.float32())), file)
+    os.utime(file, (NOW.timestamp(), NOW.timestamp()))
+    window = read(root)
+    assert len(window) == 27 and np.isfinite(window.errors).all()
+
+
 def test_no_traffic_at_all(root: Path) -> None:
     window = read(root)
     assert len(window) == 0 and window.values.shape == (0, len(NAMES))

@@ -32,7 +32,10 @@ def test_flag_rate_has_two_sides() -> None:
 
 
 def test_served_scores_are_those_of_training() -> None:
-    offline = {1: 0.5, 2: 200.0}
-    assert checks.offline_equals_served(offline, {1: 0.500009, 2: 200.001, 3: 7.0}).passed
-    assert not checks.offline_equals_served(offline, {1: 0.50002, 2: 200.0}).passed
+    offline = {1: 0.5, 2: 200.0, **dict.fromkeys(range(100, 120), 1.0)}
+    assert checks.offline_equals_served(offline, {**offline, 1: 0.500009, 2: 200.001, 3: 7.0}).passed
+    assert not checks.offline_equals_served(offline, {**offline, 1: 0.50002}).passed
     assert not checks.offline_equals_served(offline, {3: 1.0}).passed
+    assert not checks.offline_equals_served(offline, {}).passed
+    # Two in common among thirty are no proof.
+    assert not checks.offline_equals_served({1: 0.5, 2: 200.0}, dict.fromkeys(range(1, 31), 0.5)).passed

@@ -1,6 +1,7 @@
 """The gate: what passes becomes champion, what does not leaves it alone."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,28 +85,46 @@ def again_as(registry: Tracking, trained: Any, folder: Path, change: Any) -> Mod
 def test_the_champion_is_scored_with_its_own_feature_code(
     registry: Tracking, trained: Any, run_command: Any, capsys: Any, tmp_path: Path
 ) -> None:
-    """A champion whose own code turns every number upside down is worse, and is compared as it is."""
-
-    def spoil(folder: Path) -> None:
-        rows = folder / "code" / "pr_features" / "scoring.py"
-        text = rows.read_text()
-        marker = "errors, contributions = self.run_network("
-        assert marker in text
-        rows.write_text(text.replace(marker, "errors, contributions = _spoilt(self.run_network)(") + SPOILT)
-
+    """A champion whose own code turns the unusual into the usual is worse, and is compared as it is."""
     champion = again_as(registry, trained, tmp_path, spoil)
     registry.promote(champion)
     assert run_command(["gate", *trained.flags(*OPEN)]) == 0
-    assert checks_of(capsys.readouterr().out)["worst kind against the champion"]
+    said = capsys.readouterr().out
+    assert checks_of(said)["worst kind against the champion"]
+    compared = next(line for line in said.splitlines() if '"worst kind against the champion"' in line)
+    champions, ours = re.search(r"at least (0\.\d+).*found\W+(0\.\d+)", compared).groups()  # type: ignore[union-attr]
+    assert float(champions) < float(ours) - 0.1
     assert alias(trained, "champion").version == "1"  # type: ignore[union-attr]
+
+
+def test_a_candidate_worse_than_the_champion_is_refused(
+    registry: Tracking, trained: Any, run_command: Any, capsys: Any, tmp_path: Path
+) -> None:
+    first = registry.version(MODEL, "candidate")
+    assert first is not None
+    registry.promote(first)
+    worse = again_as(registry, trained, tmp_path, spoil)
+    registry.client.set_registered_model_alias(MODEL, "candidate", worse.version)
+    assert run_command(["gate", *trained.flags(*OPEN)]) == 5
+    said = capsys.readouterr().out
+    assert not checks_of(said)["worst kind against the champion"]
+    assert "Version 1 stays champion." in said
+    assert alias(trained, "champion").version == "1"  # type: ignore[union-attr]
+
+
+def spoil(folder: Path) -> None:
+    """Its code gives the network small numbers for large ones; the golden request is still right."""
+    scoring = folder / "code" / "pr_features" / "scoring.py"
+    text = scoring.read_text()
+    marker = "errors, contributions = self.run_network("
+    assert marker in text
+    scoring.write_text(text.replace(marker, "errors, contributions = _spoilt(self.run_network)(") + SPOILT)
 
 
 SPOILT = """
 
 def _spoilt(run):
-    # Marks that this very file was executed; the golden request is still right.
-    assert __name__.startswith("pr_features_")
-    return run
+    return lambda rows: run(rows if len(rows) == 1 else 1 / (1 + rows * rows))
 """
 
 

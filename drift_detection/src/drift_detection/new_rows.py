@@ -8,6 +8,7 @@ something to do as well; one that it refused need not be trained again from the 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -46,7 +47,7 @@ def seen_by_last_training(settings: NewRowsSettings, store: Store) -> Seen | Non
     champion = _version(registry, settings.model_name, settings.model_alias)
     if candidate is None:
         return None
-    if candidate != champion and registry.tags(candidate).get("gate") != REFUSED:
+    if candidate != champion and not _judged(registry.tags(candidate)):
         get_logger().info("The gate has not judged the candidate", model_version=candidate.version)
         return None
     try:
@@ -62,6 +63,11 @@ def seen_by_last_training(settings: NewRowsSettings, store: Store) -> Seen | Non
         return Seen(int(manifest["documents"]), datetime.fromisoformat(updated) if updated else None)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _judged(tags: Mapping[str, str]) -> bool:
+    """Refused, or promoted once: then somebody went back from it by hand, and nothing waits for the gate."""
+    return tags.get("gate") == REFUSED or "gate_promoted" in tags
 
 
 def _version(registry: Registry, name: str, alias: str) -> ModelVersion | None:

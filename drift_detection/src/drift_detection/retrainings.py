@@ -75,9 +75,14 @@ def claim(store: Store, by: str, now: datetime, cool_down: timedelta, retry: tim
             )
     number = last.number + 1 if last is not None else 1
     content = {"number": number, "by": by, "claimed_at": now.isoformat()}
-    if store.create(_claim_path(number), _json(content)):
+    # A write whose answer got lost is tried again below us, and then finds what it wrote itself.
+    if store.create(_claim_path(number), _json(content)) or (by and _is_of(_read(store, number), by)):
         return Answer(True, number, None, "claimed")
     return Answer(False, None, now + cool_down, f"retraining {number} was claimed by another at this moment")
+
+
+def _is_of(retraining: Retraining | None, by: str) -> bool:
+    return retraining is not None and retraining.by == by
 
 
 def end(store: Store, by: str, now: datetime, outcome: Outcome, why: str) -> Retraining | None:

@@ -61,11 +61,18 @@ def read_window(
         if table is None:
             unreadable += 1
             continue
-        table = table.filter(pc.greater_equal(table["scored_at"], pa.scalar(since, table["scored_at"].type)))
-        others.update(table["model_version"].to_pylist())
-        table = table.filter(pc.equal(table["model_version"], version))
+        try:
+            table = table.filter(
+                pc.greater_equal(table["scored_at"], pa.scalar(since, table["scored_at"].type))
+            )
+            versions = table["model_version"].cast(pa.string())
+            table = _columns(table.filter(pc.equal(versions, version)), names)
+        except (pa.ArrowException, TypeError):  # columns of our names and of other types
+            unreadable += 1
+            continue
+        others.update(versions.to_pylist())
         if table.num_rows:
-            parts.append(_columns(table, names))
+            parts.append(table)
             rows += table.num_rows
             if rows >= most_rows:
                 oldest_kept = _oldest_of_newest(parts, most_rows)
@@ -91,7 +98,11 @@ def window_of_file(content: bytes, shown: str, names: Sequence[str]) -> Window:
     if "scored_at" not in table.column_names:
         now = datetime.now(UTC)
         table = table.append_column("scored_at", pa.array([now] * n, pa.timestamp("ms", tz="UTC")))
-    return _window([_columns(table, names)], names, n, {}, 0)
+    try:
+        columns = _columns(table, names)
+    except (pa.ArrowException, TypeError) as error:
+        raise UnusableInput(f"{shown}: expected rows as the service records them: {error}") from error
+    return _window([columns], names, n, {}, 0)
 
 
 def _newest_first(store: Store, since: datetime) -> list[Entry]:
@@ -119,7 +130,7 @@ def _read(store: Store, entry: Entry) -> pa.Table | None:
 
 
 def _columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """The required columns and the features, in that order, as one type each."""
+    """The required columns and the features, in that order, as one type each; rows without a finite error left out."""
     n = table.num_rows
     absent = pa.nulls(n, pa.float32())
     columns = {
@@ -129,7 +140,12 @@ def _columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
     }
     for name in names:
         columns[f"feature {name}"] = table[name].cast(pa.float32()) if name in table.column_names else absent
-    return pa.table(columns)
+    found = pa.table(columns)
+    finite = pc.is_finite(found["reconstruction_error"])
+    kept = found.filter(finite, null_selection_behavior="drop")
+    if kept.num_rows < n:
+        get_logger().warning("Recorded rows without a finite error were left out", rows=n - kept.num_rows)
+    return kept
 
 
 def _oldest_of_newest(parts: list[pa.Table], most_rows: int) -> datetime:

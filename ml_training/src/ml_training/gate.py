@@ -68,6 +68,8 @@ def gate(settings: GateSettings) -> ExitCode:
         log.error(verdict)
         return ExitCode.DONE
     tracking.promote(candidate)
+    # Told from one that passed and was never promoted: a champion that people went back from waits for nothing.
+    tracking.version_tags(candidate, {"gate_promoted": "true"})
     log.info("promoted", model_version=candidate.version)
     return ExitCode.DONE
 
@@ -129,7 +131,14 @@ def _champion_by_kind(
     def score(rows: Rows) -> np.ndarray:
         return model.errors(rows.matrix)
 
-    return roc_auc_by_kind(score, EvaluationSet.make(documents, model.matrix))
+    try:
+        return roc_auc_by_kind(score, EvaluationSet.make(documents, model.matrix))
+    except Exception as error:  # its own code, of whatever age, over documents of today
+        reason = f"{type(error).__name__}: {error}"
+        get_logger().warning(
+            "the champion's code fails on these documents and is not compared", reason=reason
+        )
+        return None
 
 
 def _offline_scores(tracking: Tracking, candidate: ModelVersion, work: Path) -> dict[int, float]:

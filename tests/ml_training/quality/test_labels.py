@@ -20,7 +20,14 @@ def test_kinds_and_flags(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[]", '{"repo_name": "a/b", "number": 1}', '{"number": "x", "label": 1}']
+    "line",
+    [
+        "{",
+        "[]",
+        '{"repo_name": "a/b", "number": 1}',
+        '{"number": "x", "label": 1}',
+        '{"repo_name": "a/b", "number": 1e999, "label": 1}',
+    ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "labels.jsonl"

@@ -32,7 +32,7 @@ def read_labels(path: Path) -> dict[Key, str]:
             entry = json.loads(line)
             key = (str(entry["repo_name"]), int(entry["number"]))
             label = entry["label"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UnusableInput(
                 f"{path}, line {number}: expected an object with repo_name, number and label, found something "
                 f"else ({type(error).__name__}). Correct the line and run again."
