@@ -190,6 +190,13 @@ def test_too_many_items(model: ServedModel, pull: dict[str, Any]) -> None:
     assert answer.status_code == 413 and "at most 3" in answer.get_json()["detail"]
 
 
+@pytest.mark.parametrize("value", [b'"\xff\xfe"', b"1e999", b"9" * 5_000, b'{"a":' * 2_000])
+def test_unknown_fields_may_hold_anything(model: ServedModel, pull: dict[str, Any], value: bytes) -> None:
+    client = Client(create_app(Settings(unknown_fields="refuse"), model))
+    body = json.dumps(pull).encode()[:-1] + b',"zz":' + value + b"}"
+    assert client.post("/predict", data=body, content_type="application/json").status_code in {200, 400, 422}
+
+
 def test_unknown_fields_are_refused_on_request(model: ServedModel, pull: dict[str, Any]) -> None:
     client = Client(create_app(Settings(unknown_fields="refuse"), model))
     ours = as_document(pull, model)

@@ -15,7 +15,8 @@ from model_serving.problems import Problem
 _KNOWN = frozenset(GithubPullRequest.__annotations__) | frozenset(PullRequestDocument.__annotations__)
 _PLACE = re.compile(r" - at `(\$[^`]*)`$")
 _INDEX = re.compile(r"^\$\[(\d+)\]\.?")
-_any_json = msgspec.json.Decoder().decode
+# Names alone: a value that nobody reads may be anything.
+_names = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]]).decode
 
 
 def read_json(environ: Mapping[str, Any]) -> bytes:
@@ -75,7 +76,7 @@ def pull_requests(
             found=f"{len(items)} items",
         )
     if refuse_unknown:
-        _refuse_unknown(_any_json(body), listed)
+        _refuse_unknown(decode(_names, body), items, listed)
     return items, listed
 
 
@@ -114,10 +115,11 @@ def _wrong_value(message: str) -> Problem:
     )
 
 
-def _refuse_unknown(decoded: Any, listed: bool) -> None:
-    for index, item in enumerate(decoded if listed else [decoded]):
+def _refuse_unknown(named: Any, items: Sequence[Mapping[str, Any]], listed: bool) -> None:
+    """named: the items once more, with all their names."""
+    for index, (names, item) in enumerate(zip(named if listed else [named], items, strict=True)):
         # GitHub adds names to its own object at any time, so only ours can be closed.
-        unknown = [] if item.get("base") is not None else sorted(set(item) - _KNOWN)
+        unknown = [] if item.get("base") is not None else sorted(set(names) - _KNOWN)
         if unknown:
             raise Problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -147,10 +147,13 @@ class Results:
             os.close(os.open(self._file(delivery), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
             return False
-        files = list(self._claims.iterdir())
-        if len(files) > LOCAL_DELIVERIES:
-            for file in sorted(files, key=lambda file: file.stat().st_mtime)[: LOCAL_DELIVERIES // 10]:
-                file.unlink(missing_ok=True)
+        try:
+            files = list(self._claims.iterdir())
+            if len(files) > LOCAL_DELIVERIES:
+                for file in sorted(files, key=lambda file: file.stat().st_mtime)[: LOCAL_DELIVERIES // 10]:
+                    file.unlink(missing_ok=True)
+        except FileNotFoundError:  # another worker tidies up at this moment
+            pass
         return True
 
     def stop(self, seconds: float) -> None:

@@ -251,9 +251,9 @@ def add_protocol(flask: Flask, service: Service, recorder: Recorder) -> None:
     @flask.post("/v2/models/<name>/infer")
     @flask.post("/v2/models/<name>/versions/<version>/infer")
     def infer(name: str, version: str | None = None) -> Response:
-        named(name, version)
+        model = named(name, version)
         asked, rows = inference_protocol.read_request(bodies.read_json(request.environ), settings.max_items)
-        batch = service.score(rows, asked.id or request_id(request.headers.get("X-Request-ID")))
+        batch = service.score(rows, asked.id or request_id(request.headers.get("X-Request-ID")), model=model)
         recorder.record(batch, request.headers.get("X-Request-Purpose") == LOAD_TEST)
         return json_response(
             inference_protocol.answer(asked, batch.scores, batch.model.name, batch.model.version)

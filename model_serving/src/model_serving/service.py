@@ -46,12 +46,20 @@ class Service:
         """A sentence for /ready."""
         return "draining after SIGTERM" if self.draining else "no model has proven its golden request yet"
 
-    def score(self, payloads: Sequence[Payload], request_id: str, *, listed: bool = True) -> Batch:
+    def score(
+        self,
+        payloads: Sequence[Payload],
+        request_id: str,
+        *,
+        listed: bool = True,
+        model: ServedModel | None = None,
+    ) -> Batch:
         """Score pull requests in GitHub's or our form; raises Problem 422 for the first unusable one.
 
         listed: whether the caller sent a list, so that the problem says which item is at fault.
+        model: the one that the caller asked for, where the one served may just be changing.
         """
-        model = self._proven()
+        model = model or self._proven()
         prepared = [
             self._prepared(model, payload, index if listed else None)
             for index, payload in enumerate(payloads)
