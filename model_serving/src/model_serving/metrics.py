@@ -1,6 +1,6 @@
 """Prometheus metrics, right under several workers (prometheus_client's multiprocess mode).
 
-PROMETHEUS_MULTIPROC_DIR must be set before this module is imported; server.py does so before the fork.
+PROMETHEUS_MULTIPROC_DIR must be set before this module is imported; __main__.py does so before the fork.
 
     name                                   labels              what
     model_serving_requests_total           route method status answered requests
@@ -8,7 +8,7 @@ PROMETHEUS_MULTIPROC_DIR must be set before this module is imported; server.py d
     model_serving_batch_size               -                   histogram of pull requests in a request
     model_serving_scores_total             anomaly             scored pull requests, flagged (true) or not
     model_serving_anomaly_score            -                   histogram of the score 0..1
-    model_serving_model_info               model version pid   1 for the version that a worker serves
+    model_serving_model_info               model version worker 1 for the version that a worker serves
     model_serving_reloads_total            result              changed, unchanged, refused (broken model), failed
     model_serving_traffic_rows_total       result              recorded rows: written, dropped, failed
     model_serving_webhooks_total           result              scored, duplicate, ignored, refused

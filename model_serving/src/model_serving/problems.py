@@ -11,7 +11,7 @@ from stage_runtime.logs import get_logger
 from werkzeug.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
-# Names of the kinds; the README explains each under the same heading.
+# Names of the kinds; the page /docs explains each under the same heading.
 DOCUMENTATION = "/docs#problem-"
 
 

@@ -1,8 +1,7 @@
 """What people would take instead: the baselines, each fitted on training rows and scored on the same rows.
 
-The z-distance, PCA, isolation forest, ECOD and kNN see the network's input columns but for the sparse text columns,
-in which they do worse (NOTES.md); PCA and kNN see each column scaled by the root of its weight in the
-error, so that all agree on what matters.
+The z-distance, PCA, isolation forest, ECOD and kNN see the network's input columns but for the sparse text columns;
+PCA and kNN see each column scaled by the root of its weight in the loss, so that all agree on what matters.
 """
 
 from __future__ import annotations
