@@ -102,6 +102,8 @@ class Pods:
         folder = self.folder / name
         venv = ROOT / ".venv" / module
         assert (venv / "bin" / "python").exists(), f"{venv} is missing: run make setup"
+        # The stage is installed from the checkout, which the pod's own /tmp would hide.
+        assert not ROOT.is_relative_to("/tmp"), f"{ROOT}: expected a checkout outside of /tmp"
         for part in ("tmp", "volumes"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         lines = [f"{address} {one}" for one, addresses in self.names.items() for address in addresses]
