@@ -8,42 +8,15 @@ from typing import ClassVar, Literal
 from model_registry.artifacts import default_cache
 from model_registry.object_store import S3Access
 from pydantic import Field, SecretStr
-from stage_runtime.settings import StageSettings
+from stage_runtime.object_store import DataRootSettings
 
 
-class CommonSettings(StageSettings):
+class CommonSettings(DataRootSettings):
     """Where traffic, reports and the state of retrainings lie."""
 
-    vault_keys: ClassVar[frozenset[str]] = frozenset(
-        {
-            "do_spaces_endpoint",
-            "do_spaces_bucket",
-            "do_spaces_access_key",
-            "do_spaces_secret_key",
-            "mongo_uri",
-            "mongo_db",
-            "mongo_collection",
-            "reload_token",
-            "drift_webhook_token",
-        }
-    )
-
-    data_root: str = Field(
-        default="",
-        description="folder or s3a://bucket/prefix with traffic/ and drift-runs/ in it; empty: "
-        "s3a://DO_SPACES_BUCKET where a bucket is set, else var/data",
-    )
-    do_spaces_endpoint: str = Field(default="", description="S3 endpoint; empty: AWS")
-    do_spaces_bucket: str = Field(default="", description="bucket, where DATA_ROOT names none")
-    do_spaces_access_key: SecretStr = Field(default=SecretStr(""), description="S3 access key")
-    do_spaces_secret_key: SecretStr = Field(default=SecretStr(""), description="S3 secret key")
-
-    @property
-    def root_address(self) -> str:
-        """The data root that was meant."""
-        if self.data_root:
-            return self.data_root
-        return f"s3a://{self.do_spaces_bucket}" if self.do_spaces_bucket else "var/data"
+    vault_keys: ClassVar[frozenset[str]] = DataRootSettings.vault_keys | {
+        "mongo_uri", "mongo_db", "mongo_collection", "reload_token", "drift_webhook_token",
+    }  # fmt: skip
 
     @property
     def s3_access(self) -> S3Access:

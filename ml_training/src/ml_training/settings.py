@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, SecretStr
-from stage_runtime.settings import StageSettings
+from stage_runtime.object_store import DataRootSettings
 
 from ml_training.storage import S3Access
 from ml_training.threshold import Rule
 
 
-class CommonSettings(StageSettings):
+class CommonSettings(DataRootSettings):
     """Where runs, models and experiments are."""
 
-    vault_keys: ClassVar[frozenset[str]] = frozenset(
-        {"do_spaces_endpoint", "do_spaces_bucket", "do_spaces_access_key", "do_spaces_secret_key"}
-    )
-
-    data_root: str = Field(
-        default="",
-        description="folder or s3a://bucket/prefix with preprocess-runs/ in it; empty: "
-        "s3a://DO_SPACES_BUCKET where a bucket is set, else var/data",
-    )
-    do_spaces_endpoint: str = Field(default="", description="address of the S3 service; empty for Amazon's")
-    do_spaces_bucket: str = Field(default="", description="bucket, where DATA_ROOT names none")
-    do_spaces_access_key: SecretStr = Field(default=SecretStr(""), description="S3 access key")
-    do_spaces_secret_key: SecretStr = Field(default=SecretStr(""), description="S3 secret key")
     preprocess_run_id: str = Field(
         default="", description="the run to take; empty for the one with the newest manifest"
     )
@@ -58,13 +45,6 @@ class CommonSettings(StageSettings):
         description="file of known anomalies for the quality report: JSON lines with "
         "repo_name, number, label",
     )
-
-    @property
-    def root_address(self) -> str:
-        """The data root that was meant."""
-        if self.data_root:
-            return self.data_root
-        return f"s3a://{self.do_spaces_bucket}" if self.do_spaces_bucket else "var/data"
 
     @property
     def s3_access(self) -> S3Access:
