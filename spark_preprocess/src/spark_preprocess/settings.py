@@ -6,26 +6,18 @@ import re
 from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from stage_runtime.settings import StageSettings
+from stage_runtime.object_store import DataRootSettings
 
 Partitioner = Literal["auto", "single", "paginate", "paginate-by-size", "sample", "auto-bucket", "sharded"]
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
-class Settings(StageSettings):
+class Settings(DataRootSettings):
     """Turn the pull requests in MongoDB into a feature table, published as one run."""
 
-    vault_keys: ClassVar[frozenset[str]] = frozenset(
-        {
-            "mongo_uri",
-            "mongo_db",
-            "mongo_collection",
-            "do_spaces_endpoint",
-            "do_spaces_bucket",
-            "do_spaces_access_key",
-            "do_spaces_secret_key",
-        }
-    )
+    vault_keys: ClassVar[frozenset[str]] = DataRootSettings.vault_keys | {
+        "mongo_uri", "mongo_db", "mongo_collection",
+    }  # fmt: skip
 
     mongo_uri: SecretStr = Field(
         default=SecretStr("mongodb://127.0.0.1:27017"), description="connection string of MongoDB"
@@ -40,17 +32,6 @@ class Settings(StageSettings):
     )
     mongo_timeout_seconds: int = Field(
         default=20, ge=1, le=600, description="how long MongoDB may take to answer at first"
-    )
-    data_root: str = Field(
-        default="",
-        description="folder or s3a://bucket/prefix that holds preprocess-runs/; without it "
-        "s3a://DO_SPACES_BUCKET where that is set, else var/data",
-    )
-    do_spaces_endpoint: str = Field(default="", description="address of the object store (any S3)")
-    do_spaces_bucket: str = Field(default="", description="bucket, where DATA_ROOT does not name one")
-    do_spaces_access_key: SecretStr = Field(default=SecretStr(""), description="key id of the object store")
-    do_spaces_secret_key: SecretStr = Field(
-        default=SecretStr(""), description="secret key of the object store"
     )
     preprocess_run_id: str = Field(
         default="", description="name of the run; without it one is made from the time"
@@ -150,9 +131,7 @@ class Settings(StageSettings):
     @property
     def root(self) -> str:
         """Where preprocess-runs/ lies."""
-        if self.data_root:
-            return self.data_root.rstrip("/")
-        return f"s3a://{self.do_spaces_bucket}" if self.do_spaces_bucket else "var/data"
+        return self.root_address.rstrip("/")
 
     @property
     def on_object_store(self) -> bool:
