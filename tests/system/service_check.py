@@ -86,16 +86,28 @@ def check(service: Service, pulls: list[dict[str, Any]], trained: dict[tuple[str
     assert service.json("/openapi.json")["paths"]["/predict"], "/openapi.json"
     for page in ("/", "/docs"):
         assert service.ask(page)[:2] == (200, "text/html"), page
-    metrics = service.ask("/metrics")[2].decode()
-    counted = sum(
-        float(line.rsplit(" ", 1)[1])
-        for line in metrics.splitlines()
-        if line.startswith("model_serving_scores_total{")
-    )
-    assert counted == len(pulls) + 1, f"/metrics: {counted} scores counted, {len(pulls) + 1} made"
+    wait_for_count(service, len(pulls) + 1)
     return (
         f"{len(scores)} pull requests scored by version {version}, {largest:.1e} from training's own scores"
     )
+
+
+def wait_for_count(service: Service, made: int, seconds: float = 10) -> None:
+    """Until /metrics counts every score; the other workers add theirs up twice a second."""
+    deadline = time.monotonic() + seconds
+    while True:
+        metrics = service.ask("/metrics")[2].decode()
+        counted = sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in metrics.splitlines()
+            if line.startswith("model_serving_scores_total{")
+        )
+        if counted == made:
+            return
+        assert counted < made and time.monotonic() < deadline, (
+            f"/metrics: {counted} scores counted, {made} made"
+        )
+        time.sleep(0.2)
 
 
 def main(argv: Sequence[str]) -> int:
