@@ -91,9 +91,9 @@ def _repository(request: Request, repository: Repository | None, rest: str) -> R
             rest_objects.file_entry(one, pull, request.base_url)
             for one in (pull.get("files") or ())[:MOST_FILES]
         ]
-        return _page(request, repository, rest, files, lambda one: one)
+        return paged(request, repository, rest, files, lambda one: one)
     if match[2] == "/reviews":
-        return _page(request, repository, rest, [], lambda one: one)
+        return paged(request, repository, rest, [], lambda one: one)
     reply = json_reply(200, rest_objects.detail(pull, request.base_url))
     reply.pulls = 1
     return reply
@@ -123,7 +123,7 @@ def _pulls(request: Request, repository: Repository) -> Reply:
         assert pull is not None, "the sort keys are those of the records"
         return rest_objects.list_item(pull, request.base_url)
 
-    return _page(request, repository, "/pulls", chosen, item)
+    return paged(request, repository, "/pulls", chosen, item)
 
 
 def _fits(repository: Repository, key: Key, query: Mapping[str, str]) -> bool:
@@ -145,7 +145,7 @@ def _owner_repositories(corpus: Corpus, request: Request, kind: str, login: str)
     elif wanted == "sources":
         found = [one for one in found if not one.facts.get("fork")]
     facts = [rest_objects.repository(one.facts, one.full_name, request.base_url) for one in found]
-    return _page(request, None, request.path, facts, lambda one: one)
+    return paged(request, None, request.path, facts, lambda one: one)
 
 
 def _search(corpus: Corpus, request: Request) -> Reply:
@@ -182,7 +182,7 @@ def _page_of(request: Request) -> tuple[int, int]:
     return number("page", 1), min(number("per_page", PER_PAGE), MOST_PER_PAGE)
 
 
-def _page(
+def paged(
     request: Request,
     repository: Repository | None,
     rest: str,

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from local_setup.github_standin import apps, graphql_api, replies, rest_api
 from local_setup.github_standin.clock import Clock, RunningClock, http_date, iso
+from local_setup.github_standin.conversations import Conversations
 from local_setup.github_standin.faults import Faults
 from local_setup.github_standin.limits import HOUR, Caller, Limits
 from local_setup.github_standin.replies import Reply, Request
@@ -73,6 +74,7 @@ class GitHubStandIn:
         self.faults = faults or Faults()
         self.clock = clock or RunningClock()
         self.with_graphql = with_graphql
+        self.conversations = Conversations()
         self.log = Log()
         self.before: Callable[[int, Request], None] | None = None
         corpus.now = corpus.now or self.clock.now
@@ -182,7 +184,9 @@ class GitHubStandIn:
         if request.is_graphql:
             return self._graphql(request, caller, now)
         with self.corpus.lock:
-            reply = rest_api.answer(self.corpus, request)
+            reply = self.conversations.answer(self.corpus, request, caller, now) or rest_api.answer(
+                self.corpus, request
+            )
         return self._conditional(request, reply, caller, resource, now)
 
     def _graphql(self, request: Request, caller: Caller, now: float) -> Reply:
