@@ -200,16 +200,19 @@ lint: setup .venv/delivery/.ready lint-delivery ## formatter, flake8, types, she
 	.venv/tools/bin/shellcheck -x $$(git ls-files '*.sh') .ci/run tests/servers/build tests/servers/prerequisites tests/servers/run
 	.venv/tools/bin/hadolint --ignore DL3008 $$(git ls-files '*Dockerfile')
 
-lint-delivery: .venv/delivery/.ready ## workflows and manifests against their schemas; needs Go and kubectl
-	LINT_BIN=.venv/delivery/bin .github/scripts/lint-delivery.sh
+lint-delivery: .venv/delivery/.ready .venv/tools/.ready ## workflows and manifests against their schemas; needs Go and kubectl
+	LINT_BIN=.venv/delivery/bin:.venv/tools/bin .github/scripts/lint-delivery.sh
 
 docs: setup ## write the tables of features and settings in the README files anew
 	.venv/model_serving/bin/python -m pr_features.catalogue libs/pr_features/README.md
 	@for stage in $(filter-out local,$(TESTED)); do .venv/$$stage/bin/python -m stage_runtime.readme $$stage/README.md; done
 
-.PHONY: images
+.PHONY: images test-image
 images: ## build every image by docker or buildah [BASE_IMAGE=...]
 	@for stage in $(STAGES) perf; do .github/scripts/build-image.sh $$stage; done
+
+test-image: setup ## one image built from nothing without an engine, put to work and under load; needs root [STAGE=model_serving]
+	.github/scripts/engineless-image.sh $(or $(STAGE),model_serving)
 
 format: setup ## format all Python files
 	$(RUFF) format .

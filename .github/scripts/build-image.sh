@@ -52,7 +52,7 @@ if [ "${TORCH:-}" = cpu ] && [ -z "${TORCH_INDEX:-}" ]; then
   echo "build-image: TORCH=cpu needs TORCH_INDEX, the address of an index with PyTorch's CPU wheels" >&2 && exit 2
 fi
 for name in TORCH TORCH_INDEX TORCH_REQUIREMENT; do
-  [ -z "${!name:-}" ] || arguments+=(--build-arg "$name=${!name}")
+  [ -z "${!name:-}" ] || ! grep -q "^ARG $name\b" "$folder/Dockerfile" || arguments+=(--build-arg "$name=${!name}")
 done
 echo "build-image: $reference with $engine at $revision"
 if [ "$engine" = docker ]; then

@@ -4,15 +4,19 @@
 #   .github/scripts/lint-delivery.sh
 #
 # Needs kubectl, Go (builds actionlint and kubeconform once, tests/servers/build), and the tools of
-# tests/requirements-lint.lock in $LINT_BIN or on the path.
+# tests/requirements-lint.lock and shellcheck, on the path or in the folders $LINT_BIN (A:B, from the root).
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) && cd "$root"
-[ -z "${LINT_BIN:-}" ] || PATH=$(cd "$LINT_BIN" && pwd):$PATH
+PATH=${LINT_BIN:+$LINT_BIN:}$PATH
+for tool in kubectl zizmor kubernetes-validate shellcheck; do
+  command -v "$tool" > /dev/null || { echo "lint-delivery: $tool is needed: make lint-delivery installs it" >&2; exit 2; }
+done
 "$root/tests/servers/build" schemas kubeconform actionlint
 at() { "$root/tests/servers/build" --where "$1"; }
 scratch=$(mktemp -d) && trap 'rm -rf "$scratch"' EXIT
 
-"$(at actionlint)/actionlint"
+# Told where shellcheck is: without one it would leave the workflows' shell out and say nothing.
+"$(at actionlint)/actionlint" -shellcheck "$(command -v shellcheck)"
 zizmor --offline --no-progress --quiet .github
 python argo-apps/scripts/release.py check
 python tests/manifests/write_golden.py --check

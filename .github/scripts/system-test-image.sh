@@ -8,7 +8,7 @@
 # Without docker (engine.sh) containers share the machine's loopback and have no read-only root.
 # Stages before it run from their environments (make setup). Everything lies under var/image-test and is made anew.
 set -euo pipefail
-stage=${1:?STAGE: data_fetch, spark_preprocess, ml_training or model_serving} image=${2:?IMAGE or process}
+stage=${1:?STAGE: data_fetch, spark_preprocess, ml_training, model_serving or drift_detection} image=${2:?IMAGE or process}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) && cd "$root"
 out=${OUT:-$root/var/image-test} pulls=${PULLS:-500}
 rm -rf "$out" && mkdir -p "$out/data" "$out/mlflow" "$out/log"
@@ -121,4 +121,19 @@ ask() { # HOW: the service started so answers as every service must
   echo "system-test-image: $stage as $1: $(< "$out/log/$1.said")"
 }
 ask process
-if [ "$image" != process ]; then ask image; fi
+if [ "$stage" = model_serving ]; then
+  if [ "$image" != process ]; then ask image; fi
+  exit
+fi
+# drift_detection: judges the traffic that the service has just recorded.
+run drift_detection detect > "$out/log/drift_detection.log" ||
+  fail "drift_detection ended with $?: $(tail -n 3 "$out/log/drift_detection.log")"
+compgen -G "$out/data/drift-runs/*/report.html" > /dev/null || fail "no page in $out/data/drift-runs"
+.venv/local/bin/python - "$out/data/drift-runs/latest.json" "$pulls" << 'REPORT' || fail "no verdict, or one on other rows"
+import json, sys
+report, pulls = json.load(open(sys.argv[1])), int(sys.argv[2])
+rows = report["window"]["rows"]
+print(f"system-test-image: drift_detection: {report['state']} on {rows} rows, score {report['drift_score']}")
+# service_check.py asks for one of them alone as well.
+sys.exit(0 if rows == pulls + 1 and report["state"] in {"drift", "no drift"} else 1)
+REPORT

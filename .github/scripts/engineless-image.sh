@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# One stage's image from nothing where no engine runs: built by buildah, checked, put to work, and for the service also
+# put under load by the perf image. What `make test-image` runs.
+#
+#   .github/scripts/engineless-image.sh [STAGE]     default model_serving
+#
+# Needs root, buildah, debootstrap and `make setup`. The storage of images is a new folder each time, so nothing that was
+# built before is found, and it is gone when the script ends, whatever happened. What the stages wrote is kept under
+# var/image-test when something failed. Settings: STEP_SECONDS (longest time for one step, 1200), BASE_IMAGE.
+set -euo pipefail
+stage=${1:-model_serving}
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) && cd "$root"
+image=${stage//_/-}:local out=$root/var/image-test
+export ENGINE=buildah
+
+# In var, not in /tmp: there /tmp may be memory, and each layer is a whole copy.
+mkdir -p "$root/var" && storage=$(mktemp -d "$root/var/images.XXXXXX")
+finish() {
+  local code=$?
+  trap - EXIT
+  # A mount that was left behind would be emptied with the folder.
+  if grep -qF " $storage" /proc/self/mountinfo; then
+    echo "engineless-image: something is still mounted under $storage; remove both by hand" >&2
+    exit 1
+  fi
+  rm -rf --one-file-system "$storage" "$root"/{"$stage",perf}/wheels
+  [ "$code" != 0 ] || rm -rf "$out"
+  exit "$code"
+}
+trap finish EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+printf '[storage]\ndriver = "vfs"\ngraphroot = "%s/graph"\nrunroot = "%s/run"\n' "$storage" "$storage" \
+  > "$storage/storage.conf"
+export CONTAINERS_STORAGE_CONF=$storage/storage.conf
+[ -z "$(buildah images --quiet)" ] || { echo "engineless-image: $storage is not empty" >&2 && exit 1; }
+
+step() { # NAME COMMAND...
+  local name=$1 start=$SECONDS && shift
+  timeout --kill-after=30 "${STEP_SECONDS:-1200}" "$@" || {
+    echo "engineless-image: $stage: $name ended with $? after $((SECONDS - start)) s" >&2
+    exit 1
+  }
+  echo "engineless-image: $stage: $name: $((SECONDS - start)) s"
+}
+if [ -z "${BASE_IMAGE:-}" ]; then
+  BASE_IMAGE=$(.github/scripts/base-image.sh)
+  export BASE_IMAGE
+fi
+step build .github/scripts/build-image.sh "$stage" "$image"
+step checks .github/scripts/test-image.sh "$stage" "$image"
+if [ "$stage" != perf ]; then step "system test" .github/scripts/system-test-image.sh "$stage" "$image"; fi
+# The candidate of the system test is what is loaded.
+if [ "$stage" = model_serving ]; then step "load test" .github/scripts/load-test-image.sh "$image" "$out"; fi
+echo "engineless-image: $stage: $SECONDS s in all, $(du -sm "$storage" | cut -f1) MB of layers"
