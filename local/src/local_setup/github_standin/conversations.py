@@ -23,7 +23,7 @@ LONGEST_DESCRIPTION = 140
 STATES = {"error", "failure", "pending", "success"}
 _PATH = re.compile(
     r"/(?:repos/(?P<repo>[^/]+/[^/]+)|repositories/(?P<repo_id>\d+))/"
-    r"(?:issues/(?P<number>\d+)/comments|issues/comments/(?P<id>\d+)|statuses/(?P<sha>[0-9a-f]{40}))"
+    r"(?:issues/(?P<number>\d+)/comments|issues/comments/(?P<id>\d+)|statuses/(?P<sha>[0-9a-f]{40})|commits/(?P<at>[0-9a-f]{40})/statuses)"
 ).fullmatch
 
 
@@ -47,6 +47,11 @@ class Conversations:
         name = repository.full_name
         if request.method != "GET" and caller.anonymous:
             return error(401, "Requires authentication")
+        if match["at"]:
+            found = self.statuses.get((name, match["at"]), []) if request.method == "GET" else []
+            return rest_api.paged(
+                request, repository, f"/commits/{match['at']}/statuses", found, lambda one: one
+            )
         if match["sha"]:
             return self._status(name, match["sha"], request, caller, now)
         if match["id"]:
