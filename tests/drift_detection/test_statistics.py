@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from drift_detection.statistics import compare_bins, compare_scores, effective_rows, shift
+from drift_detection.statistics import compare_bins, compare_scores, effective_rows, few_copies, shift
 from scipy import stats
 
 
@@ -74,6 +74,30 @@ def test_rows_that_come_again_count_as_one() -> None:
     assert effective_rows(rows[:0]) == 0
 
 
+@pytest.mark.parametrize(
+    ("copies", "kept"),
+    [
+        ([1] * 50, 50),
+        ([1] * 80 + [20], 81),  # of 81 rows a hundredth is one
+        ([1] * 400 + [100], 405),
+        ([1] * 100 + [900], 102),
+        ([500], 1),
+        ([3, 2, 1], 3),
+        ([10] * 100, 1000),
+    ],
+)
+def test_no_row_is_more_than_a_hundredth_of_those_kept(copies: list[int], kept: int) -> None:
+    rng = np.random.default_rng(9)
+    rows = np.repeat(rng.normal(size=(len(copies), 3)).astype(np.float32), copies, axis=0)
+    rows = rows[rng.permutation(len(rows))]
+    found = few_copies(rows)
+    assert found.sum() == kept
+    # Of equal rows the first stay, and what is kept is kept again.
+    assert few_copies(rows[found]).all()
+    limited = few_copies(rows, 2)
+    assert limited.sum() == np.minimum(copies, 2).sum() and limited[:1].all()
+
+
 @pytest.mark.parametrize("pool", [60, 200, 1_000])
 def test_windows_drawn_with_replacement_keep_the_rate(pool: int) -> None:
     """500 draws from few rows are worth fewer: without that count a small pool would alarm half of the time."""
@@ -97,6 +121,25 @@ def test_the_score_test_is_scipy_s() -> None:
     theirs = stats.ks_2samp(reference, window, method="asymp")
     assert ours.ks == pytest.approx(theirs.statistic, abs=0.003)
     assert ours.p == pytest.approx(theirs.pvalue, rel=0.25)
+
+
+@pytest.mark.parametrize("off", [0.0, 1e-6, -1e-6])
+def test_ties_are_no_difference(off: float) -> None:
+    """Robots' pull requests share an error: the reference and the window jump at the same place by the same share."""
+    rng = np.random.default_rng(10)
+    alike = np.float32(0.7312345)
+    reference = np.where(rng.random(3_000) < 0.4, alike, rng.lognormal(size=3_000))
+    window = np.where(rng.random(800) < 0.4, alike * np.float32(1 + off), rng.lognormal(size=800))
+    quantiles = np.quantile(reference, np.linspace(0, 1, 1001))
+    found = compare_scores(quantiles, 3_000, window, 800)
+    assert found.ks == pytest.approx(
+        stats.ks_2samp(reference, np.where(window == alike * np.float32(1 + off), alike, window)).statistic,
+        abs=0.004,
+    )
+    assert found.p > 0.01
+    # A jump where the reference has none is one.
+    assert compare_scores(quantiles, 3_000, window * 1.01, 800).ks > 0.3
+    assert compare_scores(quantiles, 3_000, window * 0.99, 800).ks > 0.3
 
 
 def test_smaller_errors_are_a_change_too() -> None:

@@ -67,6 +67,32 @@ def test_too_few_rows_are_no_verdict(reference: Reference, rng: np.random.Genera
     assert verdict(reference, rows(rng, 0)).drift_score is None
 
 
+def flooded(values: np.ndarray, share: float) -> np.ndarray:
+    """Rows of which this share is one and the same; it comes at all times."""
+    copies = np.random.default_rng(0).permutation(len(values))[: int(share * len(values))]
+    values[copies] = values[copies[0]]
+    return values
+
+
+@pytest.mark.parametrize("share", [0.11, 0.2, 0.5])
+def test_one_row_again_and_again_silences_nothing(reference: Reference, share: float) -> None:
+    """It neither hides that the others have changed nor is a change."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        assert verdict(reference, flooded(rows(rng, 500, shift=2), share)).alarm(0.3)
+        assert verdict(reference, flooded(rows(rng, 500), share)).drift_score == 0.0
+
+
+def test_a_flood_of_one_strange_pull_request_is_no_drift(reference: Reference) -> None:
+    for seed in range(20):
+        values = rows(np.random.default_rng(seed), 1_000)
+        values[100:] = 9.0
+        found = verdict(reference, values)
+        assert (found.rows, found.drift_score) == (102, 0.0)
+        # Alone it is no verdict: nothing is known of what else would be sent.
+        assert verdict(reference, values[100:]).drift_score is None
+
+
 def test_a_trifle_in_a_large_window_is_no_drift(reference: Reference) -> None:
     """Unlikely by chance, but far too small to matter."""
     values = rows(np.random.default_rng(1), 50_000)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drift_detection.store import FolderStore
-from drift_detection.window import Window, read_window, window_of_file
+from drift_detection.window import MOST_LOOKED_AT, Window, read_window, window_of_file
 from made_up import NAMES, record, rows, traffic_file
 from stage_runtime.exits import UnusableInput
 
@@ -51,6 +51,29 @@ def test_no_more_files_are_read_than_it_takes(root: Path, rng: np.random.Generat
     assert not [path for path in reads if path.endswith(old.name)]
 
 
+def test_a_flood_is_read_past(root: Path, rng: np.random.Generator) -> None:
+    """What one pull request takes of the window is a hundredth, and older rows come in its place."""
+    record(root, rows(rng, 150), at=NOW - timedelta(hours=3))
+    for minutes in range(60, 30, -1):
+        record(
+            root,
+            np.repeat(np.full((1, len(NAMES)), 7, np.float32), 40, axis=0),
+            at=NOW - timedelta(minutes=minutes),
+        )
+    record(root, rows(rng, 30), at=NOW)
+    window = read(root, most_rows=200)
+    assert len(window) == 30 + 150 + 2 and window.repeated == 30 * 40 - 2
+    assert (window.values[30:32] == 7).all() and (np.diff(window.scored_at) <= 0).all()
+    assert len(read(root, most_rows=100)) == 100
+
+
+def test_an_endless_flood_is_not_read_to_its_end(root: Path, rng: np.random.Generator) -> None:
+    record(root, rows(rng, 50), at=NOW - timedelta(hours=3))
+    record(root, np.zeros((MOST_LOOKED_AT * 10, len(NAMES)), np.float32), at=NOW - timedelta(minutes=40))
+    assert len(read(root, most_rows=10)) == 1
+    assert len(read(root, most_rows=11)) == 11
+
+
 def test_a_column_that_is_not_there_is_missing(root: Path, rng: np.random.Generator) -> None:
     record(root, rows(rng, 30), at=NOW, leave_out=["lines"])
     record(root, rows(rng, 30), at=NOW - timedelta(minutes=1))
@@ -74,7 +97,7 @@ def test_a_file_with_columns_of_other_types_is_left_out_or_read(
     root: Path, rng: np.random.Generator, column: str, kind: pa.DataType
 ) -> None:
     file = record(root, rows(rng, 30), at=NOW)
-    table = pq.read_table(file)
+    table = pq.read_table(io.BytesIO(traffic_file(rows(rng, 30), at=NOW)))
     table = table.set_column(table.column_names.index(column), column, table[column].cast(kind))
     pq.write_table(table, file.parent / "other.parquet")
     os.utime(file.parent / "other.parquet", (NOW.timestamp(), NOW.timestamp()))

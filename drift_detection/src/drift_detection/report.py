@@ -59,6 +59,7 @@ def _window(window: Window, verdict: Verdict) -> dict[str, Any]:
         "to": _time(window.scored_at.max() / 1000) if len(window) else None,
         "rows": len(window),
         "effective_rows": round(verdict.effective_rows, 1),
+        "repeated_rows": window.repeated,
         "flag_rate": _round(float(window.flags.mean())) if len(window) else None,
         "other_versions": window.other_versions,
         "unreadable_files": window.unreadable,
@@ -91,6 +92,7 @@ def sentence(report: Mapping[str, Any]) -> str:
     if report["state"] == "too few rows":
         others = sum(window["other_versions"].values())
         more = f"; {others} rows are of other versions" if others else ""
+        more += f"; {window['repeated_rows']} more repeat them" if window["repeated_rows"] else ""
         return f"no verdict: {window['rows']} rows, worth {window['effective_rows']:.0f}{more}"
     groups = [group["name"] for group in report["groups"] if group["drifted"]]
     parts = [f"drift score {report['drift_score']:.2f}"]

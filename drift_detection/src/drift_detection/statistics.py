@@ -17,6 +17,10 @@ from scipy.special import chdtrc, kolmogorov
 LEAST_EXPECTED = 5.0
 # Values that differ less than this are the same.
 LEAST_STD = 1e-3
+# Of a window, that one row may be at most.
+LARGEST_SHARE = 0.01
+# Errors that differ by less than this share are of the same pull request.
+SAME_ERROR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,39 @@ def effective_rows(rows: np.ndarray) -> float:
     """
     if not len(rows):
         return 0.0
+    _, counts = np.unique(_contents(rows), return_counts=True)
+    return float(len(rows) ** 2 / np.square(counts, dtype=np.float64).sum())
+
+
+def few_copies(rows: np.ndarray, most: int | None = None) -> np.ndarray:
+    """Which rows [n, d] to keep so that none is there more than ``most`` times, the first ones: [n] of bool.
+
+    Without ``most``: as often as lets no row be more than LARGEST_SHARE of those kept. One row that comes again and
+    again would else decide the window's distribution and, by Kish's number, whether there is a verdict at all.
+    """
+    if not len(rows):
+        return np.zeros(0, dtype=bool)
+    _, groups, counts = np.unique(_contents(rows), return_inverse=True, return_counts=True)
+    order = np.argsort(groups, kind="stable")
+    copy = np.empty(len(rows), dtype=np.int64)
+    copy[order] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    kept: np.ndarray = copy < (_most_copies(counts) if most is None else most)
+    return kept
+
+
+def _most_copies(counts: np.ndarray) -> int:
+    """The largest number of copies that is no more than its share of what is kept with it; one always is."""
+    most = 1
+    while most < counts.max() and most + 1 <= math.ceil(LARGEST_SHARE * np.minimum(counts, most + 1).sum()):
+        most += 1
+    return most
+
+
+def _contents(rows: np.ndarray) -> np.ndarray:
+    """Rows [n, d] as opaque values [n] that are equal where the rows are; NaN equals NaN."""
     content = np.ascontiguousarray(rows, dtype=np.float32) + np.float32(0)  # -0 is 0
     content[np.isnan(content)] = np.nan  # one kind of NaN
-    raw = content.view(np.dtype((np.void, content.dtype.itemsize * content.shape[1]))).ravel()
-    _, counts = np.unique(raw, return_counts=True)
-    return float(len(rows) ** 2 / np.square(counts, dtype=np.float64).sum())
+    return content.view(np.dtype((np.void, content.dtype.itemsize * content.shape[1]))).ravel()
 
 
 def compare_bins(expected: np.ndarray, found: np.ndarray, effective: float) -> BinComparison:
@@ -123,13 +155,27 @@ def compare_scores(
     """A reference given by its quantiles at evenly spaced ranks [k] against errors of a window [n]."""
     if not len(errors) or effective <= 0:
         return ScoreComparison(0.0, 1.0)
-    ordered = np.sort(errors.astype(np.float64))
-    reference = np.interp(ordered, quantiles, np.linspace(0.0, 1.0, len(quantiles)), left=0.0, right=1.0)
-    n = len(ordered)
-    above = np.arange(1, n + 1) / n - reference
-    below = reference - np.arange(n) / n
+    values, counts = np.unique(errors.astype(np.float64), return_counts=True)
+    share = np.cumsum(counts) / len(errors)
+    # Where many rows share an error both functions jump, and are compared before and after. The same pull request's
+    # error differs in the last digits between training and serving: that far a jump may lie from its counterpart.
+    slack = SAME_ERROR * np.abs(values)
+    above = share - _at_most(quantiles, values + slack)
+    below = _less_than(quantiles, values - slack) - (share - counts / len(errors))
     distance = float(max(above.max(), below.max(), 0.0))
     worth = reference_rows * effective / (reference_rows + effective)
     # Stephens's correction makes the asymptotic formula good from a few rows on.
     root = math.sqrt(worth)
     return ScoreComparison(distance, float(kolmogorov((root + 0.12 + 0.11 / root) * distance)))
+
+
+def _at_most(quantiles: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Share of a reference, given by its quantiles [k], up to and with each value [n]."""
+    ranks = np.linspace(0.0, 1.0, len(quantiles))
+    found: np.ndarray = np.interp(values, quantiles, ranks, left=0.0, right=1.0)
+    return found
+
+
+def _less_than(quantiles: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The same without the value itself, which makes a difference where quantiles are equal."""
+    return 1.0 - _at_most(-quantiles[::-1], -values)

@@ -67,7 +67,8 @@ class Verdict:
 
 def judge(window: Window, reference: Reference, *, min_rows: int) -> Verdict:
     """Compare a window with the reference of the model that scored it."""
-    effective = effective_rows(np.column_stack([window.values, window.errors]))
+    window = window.without_floods()
+    effective = effective_rows(window.rows)
     score = compare_scores(reference.quantiles, reference.score_rows, window.errors, effective)
     features = _features(window, reference, effective)
     groups: dict[str, bool] = {}

@@ -1,11 +1,16 @@
-"""The last window of served traffic, read from the newest files backwards until it is full."""
+"""The last window of served traffic, read from the newest files backwards until it is full.
+
+A pull request that is sent again and again fills no window: copies beyond a hundredth of it are left out, and older
+rows are read in their place.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -15,12 +20,15 @@ import pyarrow.parquet as pq
 from stage_runtime.exits import UnusableInput
 from stage_runtime.logs import get_logger
 
+from drift_detection.statistics import LARGEST_SHARE, few_copies
 from drift_detection.store import Entry, Store
 
 TRAFFIC = "traffic"
 REQUIRED = ("scored_at", "model_version", "reconstruction_error", "is_anomaly")
 # A file is written within a minute or so after its newest row; beyond, its rows are older than it says.
 LATEST_WRITE = timedelta(minutes=15)
+# So many times the window's rows are looked at, at most: a flood larger than that leaves a smaller window.
+MOST_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Window:
 
     values [n, features] float32, NaN for missing; errors [n]; flags [n]; scored_at [n] milliseconds since 1970.
     other_versions: rows within the window's hours that another version scored. unreadable: files left out.
+    repeated: rows left out because the window has enough of their equals.
     """
 
     values: np.ndarray
@@ -37,9 +46,38 @@ class Window:
     scored_at: np.ndarray
     other_versions: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
+    repeated: int = 0
 
     def __len__(self) -> int:
         return len(self.errors)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Values and error side by side [n, features + 1]: what makes two rows equal.
+
+        Of the error 13 bits: the rest depends on what else was scored in the same request.
+        """
+        fraction, exponent = np.frexp(self.errors)
+        return np.column_stack([self.values, np.ldexp(np.round(fraction * 8192) / 8192, exponent)])
+
+    def without_floods(self) -> Window:
+        """No row more than LARGEST_SHARE of those kept; of equal ones the newest stay. Twice is the same as once."""
+        return self._of(few_copies(self.rows))
+
+    def newest(self, most_rows: int, most_copies: int) -> Window:
+        """The newest rows, so many copies of one at most."""
+        found = self._of(few_copies(self.rows, most_copies))
+        return replace(found._of(np.arange(len(found)) < most_rows), repeated=found.repeated)
+
+    def _of(self, kept: np.ndarray) -> Window:
+        return replace(
+            self,
+            values=self.values[kept],
+            errors=self.errors[kept],
+            flags=self.flags[kept],
+            scored_at=self.scored_at[kept],
+            repeated=self.repeated + int((~kept).sum()),
+        )
 
 
 def read_window(
@@ -50,36 +88,29 @@ def read_window(
     names: the features in the order of the model; a column that a file lacks is missing in all its rows.
     """
     since = now - timedelta(hours=hours)
-    parts: list[pa.Table] = []
+    most_copies = max(1, math.ceil(LARGEST_SHARE * most_rows))
+    window = _window(pa.table(_nothing(names)), names)
     others: Counter[str] = Counter()
-    unreadable = rows = 0
-    oldest_kept: datetime | None = None
+    unreadable = looked_at = 0
     for entry in _newest_first(store, since):
-        if rows >= most_rows and oldest_kept is not None and entry.modified + LATEST_WRITE < oldest_kept:
+        full = len(window) >= most_rows
+        if full and entry.modified + LATEST_WRITE < _moment(window.scored_at[-1]):
             break
-        table = _read(store, entry)
-        if table is None:
+        if looked_at >= MOST_LOOKED_AT * most_rows:
+            get_logger().warning("Nearly all rows are equal: no older ones are looked at", rows=looked_at)
+            break
+        found = _read(store, entry, names, version, since)
+        if found is None:
             unreadable += 1
             continue
-        try:
-            table = table.filter(
-                pc.greater_equal(table["scored_at"], pa.scalar(since, table["scored_at"].type))
-            )
-            versions = table["model_version"].cast(pa.string())
-            table = _columns(table.filter(pc.equal(versions, version)), names)
-        except (pa.ArrowException, TypeError):  # columns of our names and of other types
-            unreadable += 1
-            continue
-        others.update(versions.to_pylist())
-        if table.num_rows:
-            parts.append(table)
-            rows += table.num_rows
-            if rows >= most_rows:
-                oldest_kept = _oldest_of_newest(parts, most_rows)
+        table, versions = found
+        others.update(versions)
+        looked_at += table.num_rows
+        window = _joined(window, _window(table, names)).newest(most_rows, most_copies)
     others.pop(version, None)
     if unreadable:
         get_logger().warning("Traffic files that are no Parquet of ours were left out", files=unreadable)
-    return _window(parts, names, most_rows, dict(others), unreadable)
+    return replace(window, other_versions=dict(others), unreadable=unreadable).without_floods()
 
 
 def window_of_file(content: bytes, shown: str, names: Sequence[str]) -> Window:
@@ -102,7 +133,7 @@ def window_of_file(content: bytes, shown: str, names: Sequence[str]) -> Window:
         columns = _columns(table, names)
     except (pa.ArrowException, TypeError) as error:
         raise UnusableInput(f"{shown}: expected rows as the service records them: {error}") from error
-    return _window([columns], names, n, {}, 0)
+    return _window(columns, names).without_floods()
 
 
 def _newest_first(store: Store, since: datetime) -> list[Entry]:
@@ -118,15 +149,32 @@ def _newest_first(store: Store, since: datetime) -> list[Entry]:
     return sorted(entries, key=lambda entry: (entry.modified, entry.path), reverse=True)
 
 
-def _read(store: Store, entry: Entry) -> pa.Table | None:
+def _read(
+    store: Store, entry: Entry, names: Sequence[str], version: str, since: datetime
+) -> tuple[pa.Table, list[str]] | None:
+    """A file's rows of the version, and the versions of all its rows; only what was scored since then.
+
+    None for a file that is none of ours: no Parquet, without the required columns, or with columns of other types.
+    """
     content = store.read(entry.path)
     if content is None:  # somebody tidied up meanwhile
-        return None
+        return pa.table(_nothing(names)), []
     try:
         table = pq.read_table(io.BytesIO(content))
-    except (OSError, pa.ArrowException):
+        if not set(REQUIRED) <= set(table.column_names):
+            return None
+        table = table.filter(pc.greater_equal(table["scored_at"], pa.scalar(since, table["scored_at"].type)))
+        versions = table["model_version"].cast(pa.string())
+        return _columns(table.filter(pc.equal(versions, version)), names), versions.to_pylist()
+    except (OSError, TypeError, pa.ArrowException):
         return None
-    return table if set(REQUIRED) <= set(table.column_names) else None
+
+
+def _nothing(names: Sequence[str]) -> dict[str, pa.Array]:
+    """Columns without a row, as ``_columns`` makes them."""
+    types = {"scored_at": pa.int64(), "reconstruction_error": pa.float32(), "is_anomaly": pa.bool_()}
+    types |= {f"feature {name}": pa.float32() for name in names}
+    return {name: pa.array([], kind) for name, kind in types.items()}
 
 
 def _columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
@@ -148,20 +196,26 @@ def _columns(table: pa.Table, names: Sequence[str]) -> pa.Table:
     return kept
 
 
-def _oldest_of_newest(parts: list[pa.Table], most_rows: int) -> datetime:
-    moments = np.sort(np.concatenate([part["scored_at"].to_numpy() for part in parts]))
-    return datetime.fromtimestamp(int(moments[-most_rows]) / 1000, UTC)
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
 
-def _window(
-    parts: list[pa.Table], names: Sequence[str], most_rows: int, others: dict[str, int], unreadable: int
-) -> Window:
-    if not parts:
-        empty = np.empty(0, dtype=np.float32)
-        values = np.empty((0, len(names)), dtype=np.float32)
-        return Window(values, empty, empty.astype(bool), empty.astype(np.int64), others, unreadable)
-    table = pa.concat_tables(parts)
-    newest = np.argsort(-table["scored_at"].to_numpy(), kind="stable")[:most_rows]
+def _joined(one: Window, other: Window) -> Window:
+    """Both windows' rows, newest first; ``one`` is continued."""
+    scored_at = np.concatenate([one.scored_at, other.scored_at])
+    newest = np.argsort(-scored_at, kind="stable")
+    return replace(
+        one,
+        values=np.concatenate([one.values, other.values])[newest],
+        errors=np.concatenate([one.errors, other.errors])[newest],
+        flags=np.concatenate([one.flags, other.flags])[newest],
+        scored_at=scored_at[newest],
+    )
+
+
+def _window(table: pa.Table, names: Sequence[str]) -> Window:
+    """The rows of ``_columns`` in arrays, newest first."""
+    newest = np.argsort(-table["scored_at"].to_numpy(), kind="stable")
     values = np.stack(
         [table[f"feature {name}"].to_numpy(zero_copy_only=False).astype(np.float32) for name in names], axis=1
     )
@@ -170,6 +224,4 @@ def _window(
         errors=table["reconstruction_error"].to_numpy()[newest],
         flags=table["is_anomaly"].to_numpy(zero_copy_only=False)[newest],
         scored_at=table["scored_at"].to_numpy()[newest],
-        other_versions=others,
-        unreadable=unreadable,
     )
