@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,23 @@ def test_a_worker_that_dies_is_replaced(start: Any) -> None:
         if victim not in pids and {worker["pid"] for worker in workers} == set(pids) and len(pids) == 2:
             return
     raise AssertionError(service.log)
+
+
+def test_connections_opened_at_once_are_shared_by_the_workers(start: Any) -> None:
+    service = start(workers=2)
+
+    def held() -> list[int]:
+        folders = [Path(f"/proc/{pid}/fd") for pid in service.worker_pids()]
+        return [sum(os.readlink(fd).startswith("socket:") for fd in folder.iterdir()) for folder in folders]
+
+    wait_for(lambda: len({*held()}) == 1)  # the connections that asked whether it is ready are gone
+    before = held()
+    with ExitStack() as clients:
+        for _ in range(40):
+            clients.enter_context(connect(service))
+        wait_for(lambda: sum(held()) == sum(before) + 40)
+        shares = [now - then for now, then in zip(held(), before, strict=True)]
+    assert min(shares) >= 10, shares
 
 
 @pytest.mark.parametrize("boot_seconds", [0.0, 0.05, 0.15, 0.3])

@@ -44,6 +44,10 @@ from model_serving.http_protocol import (
 READ_BYTES = 256 * 1024
 LARGE_BODY_BYTES = 64 * 1024
 TICK_SECONDS = 1.0
+# How long a worker that has just taken a connection leaves the next one to the others. Without it, the first to wake
+# takes all that a client opens at once, and keeps them: eight connections with lists of 100 had one of two workers
+# idle to the end.
+SHARE_SECONDS = 0.002
 # How long a closing connection may take to read its answer, and idle ones to send one more request.
 LINGER_SECONDS = 2.0
 
@@ -118,6 +122,8 @@ class EventWorker(Worker):  # type: ignore[misc]
         # One buffer for all: a new one of this size for each read would come from the kernel and go back to it.
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.accepting = False
+        self.newest: Connection | None = None  # taken just now: the next one is left to the other workers
+        self.shares_until = 0.0
         self.listeners_closed = False
         self.buffered = 0
         self.pool = ThreadPoolExecutor(int(getattr(self.wsgi, "threads", 4)), "request")
@@ -126,7 +132,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         os.set_blocking(self.wake_write, False)
         self.selector.register(self.wake_read, selectors.EVENT_READ, self._woken)
         self.selector.register(self.PIPE[0], selectors.EVENT_READ, self._signalled)
-        self._accept(True)
+        self._accept_more()
         next_tick = 0.0
         try:
             while self.alive:
@@ -134,7 +140,10 @@ class EventWorker(Worker):  # type: ignore[misc]
                 if now >= next_tick:
                     self._tick(now)
                     next_tick = now + (0.1 if self.draining_since is not None else TICK_SECONDS)
-                for key, mask in self.selector.select(max(0.0, next_tick - now)):
+                if self.newest is not None and now >= self.shares_until:
+                    self._accept_more(self.newest)
+                until = next_tick if self.newest is None else min(next_tick, self.shares_until)
+                for key, mask in self.selector.select(max(0.0, until - now)):
                     if isinstance(key.data, Connection):
                         self._ready(key.data, mask)
                     else:
@@ -160,6 +169,12 @@ class EventWorker(Worker):  # type: ignore[misc]
                 self.selector.unregister(listener)
         self.accepting = wanted
 
+    def _accept_more(self, settled: Connection | None = None) -> None:
+        """Accept if there is room and no newest connection but this one, which is answered, gone or waited for."""
+        if settled is self.newest:
+            self.newest = None
+        self._accept(self.alive and self.newest is None and len(self.connections) < self.most_connections)
+
     def _new_connection(self, listener: Any) -> bool:
         # One at a time: the workers share the socket, and a greedy one would leave another without work.
         try:
@@ -175,8 +190,10 @@ class EventWorker(Worker):  # type: ignore[misc]
         connection = Connection(sock, peer, self.limits)
         self.connections[sock.fileno()] = connection
         self._watch(connection)
-        if len(self.connections) >= self.most_connections:
-            self._accept(False)
+        if self.cfg.workers > 1:
+            self.newest = connection
+            self.shares_until = time.monotonic() + SHARE_SECONDS
+        self._accept(self.newest is None and len(self.connections) < self.most_connections)
         return True
 
     # One connection.
@@ -308,6 +325,8 @@ class EventWorker(Worker):  # type: ignore[misc]
 
     def _answered(self, connection: Connection, request: Request, data: bytes, close: bool) -> None:
         connection.busy = False
+        if connection is self.newest:
+            self._accept_more(connection)
         if connection.sock.fileno() < 0:
             return
         self._answer(connection, data, close=close)
@@ -360,8 +379,7 @@ class EventWorker(Worker):  # type: ignore[misc]
             connection.events = 0
         self.connections.pop(number, None)
         connection.sock.close()
-        if len(self.connections) < self.most_connections and self.alive:
-            self._accept(True)
+        self._accept_more(connection)
 
     # The loop's own events.
 
