@@ -7,7 +7,8 @@ from github_client.messages import API_VERSION, Api
 
 def test_every_request_pins_the_version_of_the_interface() -> None:
     api = Api()
-    for request in (api.get("/x"), api.get("/x", "tag"), api.graphql("query", {}), api.post("/x", {})):
+    written = (api.post("/x", {}), api.patch("/x", {}), api.delete("/x"))
+    for request in (api.get("/x"), api.get("/x", "tag"), api.graphql("query", {}), *written):
         assert request.headers["X-GitHub-Api-Version"] == API_VERSION
 
 
@@ -31,3 +32,9 @@ def test_a_query_has_its_variables() -> None:
     request = Api().graphql("query X", {"a": 1})
     assert json.loads(request.body or b"") == {"query": "query X", "variables": {"a": 1}}
     assert (request.method, request.resource) == ("POST", "graphql")
+
+
+def test_what_is_written_says_how() -> None:
+    request = Api().patch("/repos/a/b/issues/comments/1", {"body": "x"})
+    assert (request.method, json.loads(request.body or b"")) == ("PATCH", {"body": "x"})
+    assert (Api().delete("/x").method, Api().delete("/x").body) == ("DELETE", None)

@@ -3,12 +3,14 @@
 import importlib
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from model_serving.app import Application, create_app
 from model_serving.model import ServedModel, load_model
+from model_serving.mongo import Mongo
 from model_serving.settings import Settings
 from werkzeug.test import Client
 
@@ -16,6 +18,8 @@ from werkzeug.test import Client
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 artifact: Any = importlib.import_module("artifact")
 service_process: Any = importlib.import_module("service_process")
+
+local_servers: Any = importlib.import_module("local_servers")
 
 Start = Callable[..., Any]
 
@@ -73,3 +77,23 @@ def start(tmp_path: Path, model_folder: Path) -> Iterator[Start]:
     yield begin
     for process in running:
         process.stop()
+
+
+@pytest.fixture(scope="module")
+def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded MongoDB of local/."""
+    with local_servers.embedded_mongo(tmp_path_factory.mktemp("mongo")) as uri:
+        yield uri
+
+
+@pytest.fixture
+def open_mongo() -> Iterator[Callable[..., Mongo]]:
+    """open_mongo(uri, database, timeout_seconds): one process's connection, closed afterwards."""
+    with ExitStack() as stack:
+
+        def opened(uri: str, database: str = "db", timeout_seconds: float = 5.0) -> Mongo:
+            mongo = Mongo(uri, database, "scores", timeout_seconds)
+            stack.callback(mongo.close)
+            return mongo
+
+        yield opened

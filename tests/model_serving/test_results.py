@@ -1,17 +1,12 @@
 """Scores for people, with a MongoDB and without one that answers."""
 
-import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
 from artifact import pull_request
 from model_serving.metrics import Metrics
 from model_serving.results import KEPT_IN_MEMORY, Memory, Results, entry
-from service_process import free_port
 
 
 def item(number: int, error: float = 1.0, repo: str = "a/b") -> dict[str, Any]:
@@ -29,6 +24,27 @@ def item(number: int, error: float = 1.0, repo: str = "a/b") -> dict[str, Any]:
     return entry(score, {"title": f"title {number}"}, "api", datetime.now(UTC))
 
 
+def ranked(number: int, error: float, threshold: float, score: float) -> dict[str, Any]:
+    kept = item(number)
+    scored = {name: kept[name] for name in ("repo_name", "number", "reasons", "model_version", "request_id")}
+    scored |= {
+        "reconstruction_error": error,
+        "threshold": threshold,
+        "is_anomaly": error > threshold,
+        "anomaly_score": score,
+    }
+    return entry(scored, {"title": "t"}, "api", datetime.now(UTC))
+
+
+# The first two are of a version with errors in the hundreds, the others of one with errors below one.
+DIFFERENT_VERSIONS = [
+    ranked(1, 300.0, 400.0, 0.9),
+    ranked(2, 200.0, 400.0, 0.5),
+    ranked(3, 0.5, 0.2, 1.0),
+    ranked(4, 0.9, 0.2, 1.0),
+]
+
+
 def test_memory_is_bounded_and_keeps_the_newest() -> None:
     memory = Memory()
     for number in range(1, KEPT_IN_MEMORY + 51):
@@ -44,17 +60,16 @@ def test_the_most_anomalous_come_first() -> None:
     assert [kept["number"] for kept in memory.anomalous(2)] == [2, 3]
 
 
-def test_claims_without_a_database(tmp_path: Path) -> None:
-    results = Results(Metrics(), tmp_path)
-    assert results.claim("x") and not results.claim("x") and results.claim("../../y")
-    results.release("x")
-    assert results.claim("x")
-    assert len(list(tmp_path.iterdir())) == 2
+def test_versions_with_errors_of_other_units_are_ranked_by_what_they_mean() -> None:
+    memory = Memory()
+    for ranked in DIFFERENT_VERSIONS:
+        memory.add(ranked)
+    assert [kept["number"] for kept in memory.anomalous(9)] == [4, 3, 1, 2]
 
 
-def test_a_database_that_is_away_costs_no_score(tmp_path: Path) -> None:
-    results = Results(Metrics(), tmp_path)
-    results.connect("mongodb://user:hidden@127.0.0.1:9", "db", "scores", 10.0)
+def test_a_database_that_is_away_costs_no_score(open_mongo: Any) -> None:
+    mongo = open_mongo("mongodb://user:hidden@127.0.0.1:9", "db", 10.0)
+    results = Results(Metrics(), mongo)
     begin = time.monotonic()
     for number in range(1, 2001):
         results.keep([item(number)])
@@ -62,30 +77,10 @@ def test_a_database_that_is_away_costs_no_score(tmp_path: Path) -> None:
     assert [kept["number"] for kept in results.recent(1)] == [2000]
     assert not results.shared
     begin = time.monotonic()
-    assert results.claim("d")
     for _ in range(20):  # after the first failure the server is left alone for a while
         results.anomalous(5)
     assert time.monotonic() - begin < 5.0
     results.stop(2)
-
-
-@pytest.fixture(scope="module")
-def mongo_uri(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The embedded MongoDB of local/, started as a process of its own environment."""
-    python = repository / ".venv" / "local" / "bin" / "python"
-    if not python.exists():
-        pytest.fail("the environment .venv/local is not there: run `make setup`")
-    port = free_port()
-    folder = tmp_path_factory.mktemp("mongo")
-    command = [python, "-m", "local_setup.mongodb", "--data", folder, "--port", str(port)]
-    with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline(), "the embedded MongoDB did not start"
-            yield f"mongodb://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 def wait_for(condition: Any, seconds: float = 60.0) -> None:
@@ -95,21 +90,31 @@ def wait_for(condition: Any, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def test_replicas_share_scores_and_deliveries(mongo_uri: str, tmp_path: Path) -> None:
-    one, two = (Results(Metrics(), tmp_path / name) for name in ("one", "two"))
-    for results in (one, two):
-        results.connect(mongo_uri, "shared", "scores", 5.0)
+def test_replicas_share_scores(mongo_uri: str, open_mongo: Any) -> None:
+    one, two = (Results(Metrics(), open_mongo(mongo_uri, "shared")) for _ in range(2))
     one.keep([item(number, float(number)) for number in range(1, 6)])
     one.keep([item(2, 99.0) | {"scored_at": datetime.now(UTC) + timedelta(seconds=1)}])
     wait_for(lambda: len(two.recent(10)) == 5)
     wait_for(lambda: two.anomalous(1)[0]["reconstruction_error"] == 99.0)
     assert two.recent(1)[0]["number"] == 2 and two.shared
     assert two.recent(1)[0]["scored_at"].tzinfo is not None
-    assert one.claim("same") and not two.claim("same")
-    one.release("same")
-    assert two.claim("same")
+    # What was scored before another replica did comes too late.
+    two.keep([item(2, 7.0) | {"scored_at": datetime.now(UTC) - timedelta(hours=1)}, item(6, 6.0)])
+    wait_for(lambda: len(one.recent(10)) == 6)
+    assert one.anomalous(1)[0]["reconstruction_error"] == 99.0
     for results in (one, two):
         results.stop(5)
+
+
+def test_the_shared_ones_are_ranked_as_those_in_memory(mongo_uri: str, open_mongo: Any) -> None:
+    mongo = open_mongo(mongo_uri, "ranked")
+    results = Results(Metrics(), mongo)
+    results.keep(DIFFERENT_VERSIONS)
+    results.stop(20)
+    assert [kept["number"] for kept in results.anomalous(9)] == [4, 3, 1, 2] and results.shared
+    with mongo.collection() as scores:
+        keys = [index["key"] for index in scores.index_information().values()]
+    assert [("kind", 1), ("anomaly_score", -1), ("times_threshold", -1)] in keys
 
 
 def test_a_service_shows_the_scores_of_another(mongo_uri: str, start: Any) -> None:

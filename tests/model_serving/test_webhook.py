@@ -2,11 +2,15 @@ import hashlib
 import hmac
 import json
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from artifact import pull_request
+from local_servers import embedded_mongo
 from model_serving.app import Parts, create_app
+from model_serving.deliveries import Deliveries
 from model_serving.metrics import Metrics
 from model_serving.model import ServedModel
 from model_serving.results import Results
@@ -41,7 +45,13 @@ def application(model: ServedModel, tmp_path: Any) -> Any:
     settings = Settings(github_webhook_secret=SECRET)
     metrics = Metrics()
     return create_app(
-        settings, parts=Parts(Service(settings, model), metrics, Results(metrics, tmp_path / "deliveries"))
+        settings,
+        parts=Parts(
+            Service(settings, model),
+            metrics,
+            Results(metrics),
+            deliveries=Deliveries(tmp_path / "deliveries"),
+        ),
     )
 
 
@@ -154,3 +164,52 @@ def test_two_workers_take_a_delivery_once(start: Any) -> None:
     for thread in threads:
         thread.join()
     assert sorted(found) == ["duplicate"] * 11 + ["scored"]
+
+
+def test_the_answer_does_not_wait_for_a_mongodb_that_is_away(start: Any) -> None:
+    service = start(github_webhook_secret=SECRET, mongo_uri="mongodb://127.0.0.1:9", mongo_timeout_seconds=20)
+    for number in range(3):
+        body = event(pull_request(number))
+        begin = time.monotonic()
+        status, answer = service.request("POST", "/webhooks/github", body, headers(body, f"d-{number}"))
+        assert (status, answer["result"]) == (200, "scored") and time.monotonic() - begin < 5
+    status, answer = service.request("POST", "/webhooks/github", body, headers(body, "d-2"))
+    assert answer["result"] == "duplicate"
+
+
+def test_two_replicas_keep_a_delivery_once(start: Any, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    with embedded_mongo(tmp_path) as uri:
+        services = [
+            start(github_webhook_secret=SECRET, mongo_uri=uri, mongo_timeout_seconds=10, data_root=root)
+            for _ in range(2)
+        ]
+        found = []
+        for number in range(4):
+            body = event(pull_request(number))
+            for service in services if number % 2 else reversed(services):
+                status, answer = service.request(
+                    "POST", "/webhooks/github", body, headers(body, f"d-{number}")
+                )
+                found.append((status, answer["result"]))
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            text = "".join(service.get("/metrics")[1] for service in services)
+            counts = {
+                result: sum(
+                    float(line.split()[-1])
+                    for line in text.splitlines()
+                    if line.startswith(f'model_serving_webhooks_total{{result="{result}"}}')
+                )
+                for result in ("scored", "duplicate")
+            }
+            if sum(counts.values()) == 8:
+                break
+            time.sleep(0.1)
+        assert counts == {"scored": 4, "duplicate": 4}
+        for service in services:
+            assert service.terminate() == 0
+    assert set(found) == {(200, "scored")}
+    from arro3.io import read_parquet
+
+    assert sum(len(read_parquet(str(file)).read_all()) for file in root.rglob("*.parquet")) == 4

@@ -5,17 +5,19 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask, Response, request
 
 from model_serving import routes
 from model_serving.dashboard import add_pages
+from model_serving.deliveries import Deliveries
 from model_serving.drift import DriftReports
 from model_serving.http_protocol import Limits, Request
 from model_serving.metrics import Metrics
 from model_serving.model import ServedModel
+from model_serving.mongo import Mongo
 from model_serving.predicting import PATH, Answer, Predict, Recorder
 from model_serving.problems import handle_problems
 from model_serving.reloading import Reloader
@@ -25,6 +27,8 @@ from model_serving.settings import Settings
 from model_serving.shared_state import SharedState
 from model_serving.simulation import Simulation
 from model_serving.traffic import TrafficRecorder, open_store
+from model_serving.turns import Turns
+from model_serving.webhook import Webhook, add_webhook
 from model_serving.writeback import WriteBack
 
 PATH_BYTES = PATH.encode()
@@ -46,6 +50,8 @@ class Parts:
     writeback: WriteBack | None = None
     drift: DriftReports | None = None
     simulation: Simulation | None = None
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    mongo: Mongo | None = None
 
 
 class Application:
@@ -93,9 +99,13 @@ class Application:
     def close(self) -> None:
         """The worker ends: write what still waits, within a limit."""
         deadline = time.monotonic() + LAST_WRITES_SECONDS
-        for part in (self.parts.traffic, self.parts.results, self.parts.writeback, self.parts.metrics):
+        parts = self.parts
+        # Deliveries first: what they still have to do ends up in the others.
+        for part in (parts.deliveries, parts.traffic, parts.results, parts.writeback, parts.metrics):
             if part is not None:
                 part.stop(max(0.1, deadline - time.monotonic()))
+        if parts.mongo is not None:
+            parts.mongo.close()
 
 
 def create_app(
@@ -113,7 +123,7 @@ def create_app(
     routes.add_scoring(flask, predict)
     routes.add_state(flask, parts.service, parts.metrics, parts.state, parts.reloader, parts.drift)
     routes.add_protocol(flask, parts.service, recorder)
-    routes.add_webhook(flask, parts.service, recorder, parts.writeback)
+    add_webhook(flask, Webhook(parts.service, recorder, parts.deliveries, parts.writeback))
     routes.add_drift(flask, parts.drift, parts.simulation)
     add_pages(flask, parts.service, parts.results, parts.drift)
     _count_requests(flask, parts.metrics)
@@ -139,9 +149,12 @@ def worker_application(settings: Settings, model: ServedModel, state: SharedStat
     metrics = Metrics()
     service = Service(settings)
     reloader = Reloader(service, state, metrics, model)
-    results = Results(metrics, state.folder / "deliveries")
+    mongo = None
     if uri := settings.mongo_uri.get_secret_value():
-        results.connect(uri, settings.mongo_db, settings.scores_collection, settings.mongo_timeout_seconds)
+        mongo = Mongo(uri, settings.mongo_db, settings.scores_collection, settings.mongo_timeout_seconds)
+    results = Results(metrics, mongo)
+    deliveries = Deliveries(state.folder / "deliveries", mongo)
+    deliveries.start()
     traffic = drift = None
     if settings.data_root:
         store = open_store(settings.data_root, settings.do_spaces_bucket, settings.s3)
@@ -159,13 +172,20 @@ def worker_application(settings: Settings, model: ServedModel, state: SharedStat
     token = settings.github_writeback_token.get_secret_value()
     if settings.github_writeback != "none" and token:
         writeback = WriteBack(
-            settings.github_writeback, settings.github_api_url, token, settings.public_url, metrics
+            settings.github_writeback,
+            settings.github_api_url,
+            token,
+            settings.public_url,
+            metrics,
+            Turns(state.folder / "turns", mongo),
         )
         writeback.start()
     metrics.start()
     reloader.start()
     simulation = Simulation(state.folder) if settings.simulate_drift else None
-    parts = Parts(service, metrics, results, state, reloader, traffic, writeback, drift, simulation)
+    parts = Parts(
+        service, metrics, results, state, reloader, traffic, writeback, drift, simulation, deliveries, mongo
+    )
     application = create_app(settings, parts=parts)
     # What stands now stays, and a request leaves no circles behind: looking for garbage seldom saves 4 % of its time.
     gc.collect()

@@ -13,7 +13,7 @@ import msgspec
 from flask import Flask, Response, request
 from stage_runtime.exits import ServiceUnreachable, StageError, UnusableInput
 
-from model_serving import bodies, inference_protocol, openapi, webhook
+from model_serving import bodies, inference_protocol, openapi
 from model_serving.drift import DriftReports, StoreFailed
 from model_serving.metrics import Metrics
 from model_serving.model import BrokenModel, ServedModel
@@ -23,7 +23,6 @@ from model_serving.reloading import Reloader
 from model_serving.service import Service
 from model_serving.shared_state import SharedState
 from model_serving.simulation import KINDS, NONE, Simulation
-from model_serving.writeback import WriteBack, target_of
 
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
 # The page is a whole application of Evidently's in one file: it gets an origin of its own, where it reaches no cookie,
@@ -258,44 +257,3 @@ def add_protocol(flask: Flask, service: Service, recorder: Recorder) -> None:
         return json_response(
             inference_protocol.answer(asked, batch.scores, batch.model.name, batch.model.version)
         )
-
-
-def add_webhook(flask: Flask, service: Service, recorder: Recorder, writeback: WriteBack | None) -> None:
-    """POST /webhooks/github."""
-    secret = service.settings.github_webhook_secret.get_secret_value()
-    metrics, results = recorder.metrics, recorder.results
-
-    @flask.post("/webhooks/github")
-    def github() -> Response:
-        if not secret:
-            metrics.webhooks.labels("refused").inc()
-            raise Problem(HTTPStatus.FORBIDDEN, "switched-off", "GITHUB_WEBHOOK_SECRET is not set")
-        try:
-            body = bodies.read_json(request.environ)
-            webhook.check_signature(body, request.headers.get("X-Hub-Signature-256"), secret)
-            delivery, pull, why = webhook.read_event(request, body)
-        except Problem:
-            metrics.webhooks.labels("refused").inc()
-            raise
-        if pull is None:
-            metrics.webhooks.labels("ignored").inc()
-            return json_response({"delivery": delivery, "result": "ignored", "why": why})
-        load_test = request.headers.get("X-Request-Purpose") == LOAD_TEST
-        if not load_test and not results.claim(delivery):
-            metrics.webhooks.labels("duplicate").inc()
-            return json_response({"delivery": delivery, "result": "duplicate"})
-        try:
-            batch = service.score([pull], delivery, listed=False)
-        except Exception:
-            metrics.webhooks.labels("refused").inc()
-            if not load_test:
-                results.release(delivery)
-            raise
-        score = batch.scores[0]
-        if recorder.record(batch, load_test):
-            metrics.webhooks.labels("scored").inc()
-            recorder.keep(batch, [pull], "webhook")
-            target = target_of(pull, score["repo_name"], score["number"])
-            if writeback is not None and target is not None:
-                writeback.put(target, score)
-        return json_response({"delivery": delivery, "result": "scored", "score": score})

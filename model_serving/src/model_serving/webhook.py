@@ -1,4 +1,7 @@
-"""POST /webhooks/github: a signed `pull_request` event is scored, kept and, if set, written back."""
+"""POST /webhooks/github: a signed `pull_request` event is scored, kept and, if set, written back.
+
+The answer waits for the score alone. What the score leaves behind comes after it, once a delivery (see `deliveries`).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,15 @@ from http import HTTPStatus
 from typing import Any, TypedDict
 
 import msgspec
-from flask import Request
+from flask import Flask, Request, Response, request
 
-from model_serving.bodies import decode
+from model_serving.bodies import decode, read_json
+from model_serving.deliveries import Deliveries
 from model_serving.payloads import AnyPullRequest
+from model_serving.predicting import JSON, LOAD_TEST, Recorder
 from model_serving.problems import Problem
+from model_serving.service import Batch, Service
+from model_serving.writeback import WriteBack, target_of
 
 ACTIONS = frozenset({"opened", "reopened", "synchronize", "edited"})
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,100}").fullmatch
@@ -69,3 +76,69 @@ def read_event(request: Request, body: bytes) -> tuple[str, Any | None, str]:
             field="pull_request",
         )
     return delivery, pull, ""
+
+
+class Webhook:
+    """The route."""
+
+    def __init__(
+        self, service: Service, recorder: Recorder, deliveries: Deliveries, writeback: WriteBack | None
+    ) -> None:
+        self.service, self.recorder = service, recorder
+        self.deliveries, self.writeback = deliveries, writeback
+        self._secret = service.settings.github_webhook_secret.get_secret_value()
+
+    def answer(self) -> dict[str, Any]:
+        """Check and score the event of Flask's current request; raises Problem."""
+        if not self._secret:
+            raise Problem(HTTPStatus.FORBIDDEN, "switched-off", "GITHUB_WEBHOOK_SECRET is not set")
+        body = read_json(request.environ)
+        check_signature(body, request.headers.get("X-Hub-Signature-256"), self._secret)
+        delivery, pull, why = read_event(request, body)
+        if pull is None:
+            self._count("ignored")
+            return {"delivery": delivery, "result": "ignored", "why": why}
+        if request.headers.get("X-Request-Purpose") == LOAD_TEST:
+            batch = self.service.score([pull], delivery, listed=False)
+            self.recorder.record(batch, load_test=True)
+        else:
+            if not self.deliveries.claim(delivery):
+                self._count("duplicate")
+                return {"delivery": delivery, "result": "duplicate"}
+            try:
+                batch = self.service.score([pull], delivery, listed=False)
+            except Exception:
+                self.deliveries.release(delivery)
+                raise
+            if not self.deliveries.once(delivery, lambda new: self._effects(new, batch, pull)):
+                self._count("dropped")
+        return {"delivery": delivery, "result": "scored", "score": batch.scores[0]}
+
+    def _effects(self, new: bool, batch: Batch, pull: Any) -> None:
+        """What a score leaves behind; new: whether no other replica has had the delivery."""
+        if not new:
+            self._count("duplicate")
+            return
+        self._count("scored")
+        self.recorder.record(batch, load_test=False)
+        self.recorder.keep(batch, [pull], "webhook")
+        score = batch.scores[0]
+        target = target_of(pull, score["repo_name"], score["number"])
+        if self.writeback is not None and target is not None:
+            self.writeback.put(target, score, batch.documents[0].get("updated_at"))
+
+    def _count(self, result: str) -> None:
+        self.recorder.metrics.webhooks.labels(result).inc()
+
+
+def add_webhook(flask: Flask, webhook: Webhook) -> None:
+    """POST /webhooks/github."""
+
+    @flask.post("/webhooks/github")
+    def github() -> Response:
+        try:
+            answer = webhook.answer()
+        except Exception:
+            webhook.recorder.metrics.webhooks.labels("refused").inc()
+            raise
+        return Response(msgspec.json.encode(answer), content_type=JSON)

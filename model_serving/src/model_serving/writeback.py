@@ -1,35 +1,43 @@
 """What a scored webhook leaves on the pull request: a commit status, or one comment that is edited in place.
 
 Sent by one thread through github_client, which keeps GitHub's limits. The token may set statuses and comment, nothing
-else; it is another one than fetching uses.
+else; it is another one than fetching uses. Which of several results of a pull request stands in the end, and who may
+write when, is decided by `turns`; a comment says itself which result it holds, so that an older one never replaces it.
 """
 
 from __future__ import annotations
 
-import json
+import heapq
+import math
 import queue
 import re
 import threading
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from github_client.client import Client
 from github_client.clock import SystemClock
 from github_client.credentials import Token
-from github_client.errors import Forbidden, GitHubError, NoCredential, NotFound
-from github_client.messages import Api, Request
+from github_client.errors import BrokenReply, GitHubError, NoCredential, NotFound
+from github_client.messages import Api
 from github_client.pool import TokenPool
 from github_client.transport import HttpTransport
 from github_client.waits import WaitPolicy
 from stage_runtime.logs import get_logger
 
 from model_serving.metrics import Metrics
+from model_serving.turns import Busy, Superseded, Turns
+from model_serving.writeback_texts import comment, describe, marked, order_of
 
 CONTEXT = "pr-anomaly"
-MARKER = "<!-- pr-anomaly-score -->"
 WAITING_AT_MOST = 1_000
 COMMENT_PAGES = 10
+BUSY_SECONDS = 1.0
+# GitHub's longest wait is the hour of its primary limit.
+GIVE_UP_SECONDS = 7_200.0
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}").fullmatch
 _SHA = re.compile(r"[0-9a-f]{40,64}").fullmatch
 
@@ -52,49 +60,60 @@ def target_of(pull: Mapping[str, Any], repo_name: str, number: int | None) -> Ta
     return Target(repo_name, number, sha)
 
 
-def describe(score: Mapping[str, Any]) -> str:
-    """The score in one sentence of at most 140 characters, GitHub's limit for a status."""
-    verdict = "Unusual" if score["is_anomaly"] else "Nothing unusual"
-    text = f"{verdict}: more so than {score['anomaly_score']:.1%} of the pull requests learned from"
-    if score["is_anomaly"] and score["reasons"]:
-        text += f" ({score['reasons'][0]['feature']})"
-    return text[:140]
+@dataclass(order=True)
+class Job:
+    """One result to write, at the monotonic time `due` or later; order: see writeback_texts.order_of."""
+
+    due: float
+    since: float
+    target: Target = field(compare=False)
+    score: Mapping[str, Any] = field(compare=False)
+    order: str = field(compare=False)
 
 
-def comment(score: Mapping[str, Any], url: str) -> str:
-    """The comment in Markdown. Text that came from the pull request cannot become markup or a mention."""
-    lines = [
-        MARKER,
-        f"**{'Unusual' if score['is_anomaly'] else 'Nothing unusual'}**: reconstruction error "
-        f"{score['reconstruction_error']:.4g}, threshold {score['threshold']:.4g}, "
-        f"more than {score['anomaly_score']:.1%} of the pull requests learned from.",
-        "",
-        *(f"- {plain(reason['text'])} ({reason['share']:.0%} of the error)" for reason in score["reasons"]),
-        "",
-        f"Unusual is not the same as bad. Model version {plain(score['model_version'])}"
-        + (f", [details]({url})." if url else "."),
-    ]
-    return "\n".join(lines)
+class OutOfTime(Exception):
+    """The turn would end before GitHub may be asked again; `seconds` until then."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the next request would be {seconds:.0f} s later")
+        self.seconds = seconds
 
 
-def plain(text: str) -> str:
-    """Text as Markdown that shows just that text on one line."""
-    one_line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    escaped = re.sub(r"([\\`*_{}\[\]()#+.!|~>-])", r"\\\1", one_line)
-    # A word joiner keeps GitHub from reading a mention or a reference to an issue.
-    return (
-        escaped.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u2060").replace("://", ":\u2060//")
-    )
+class _InTime:
+    """Keeps a turn's time: no request and no wait beyond it (github_client.client.Guard)."""
+
+    until = math.inf
+
+    def before_request(self) -> float:
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise OutOfTime(BUSY_SECONDS)
+        return min(60.0, left)
+
+    def before_wait(self, seconds: float) -> None:
+        if seconds >= self.until - time.monotonic():
+            raise OutOfTime(seconds)
+
+    def spent(self, points: int) -> None:
+        pass
 
 
 class WriteBack:
     """A bounded queue and the thread that empties it."""
 
     def __init__(
-        self, kind: Literal["status", "comment"], api_url: str, token: str, public_url: str, metrics: Metrics
+        self,
+        kind: Literal["status", "comment"],
+        api_url: str,
+        token: str,
+        public_url: str,
+        metrics: Metrics,
+        turns: Turns | None = None,
     ) -> None:
         self.kind, self.public_url, self.metrics = kind, public_url.rstrip("/"), metrics
+        self.turns = turns or Turns()
         self._stop = threading.Event()
+        self._guard = _InTime()
         clock = SystemClock(self._stop)
         self.client = Client(
             Api(api_url),
@@ -102,20 +121,28 @@ class WriteBack:
             HttpTransport(),
             clock,
             waits=WaitPolicy(attempts=4, limit_attempts=4),
+            guard=self._guard,
         )
-        self._waiting: queue.Queue[tuple[Target, Mapping[str, Any]] | None] = queue.Queue(WAITING_AT_MOST)
+        self._viewer: int | None = None
+        self._waiting: queue.Queue[Job | None] = queue.Queue(WAITING_AT_MOST)
+        self._later: list[Job] = []
         self._thread = threading.Thread(target=self._run, name="writeback", daemon=True)
 
     def start(self) -> None:
         """Begin to send; call it after the fork."""
         self._thread.start()
 
-    def put(self, target: Target, score: Mapping[str, Any]) -> None:
-        """Send this result soon."""
+    def put(self, target: Target, score: Mapping[str, Any], updated_at: datetime | None) -> None:
+        """Send this result soon, unless one of a later event stands there then.
+
+        updated_at: GitHub's time of the pull request as it was scored.
+        """
+        received = datetime.now(UTC)
+        now = time.monotonic()
         try:
-            self._waiting.put_nowait((target, score))
+            self._waiting.put_nowait(Job(now, now, target, score, order_of(updated_at or received, received)))
         except queue.Full:
-            self.metrics.writebacks.labels("dropped").inc()
+            self._count("dropped")
 
     def stop(self, seconds: float) -> None:
         """Send what waits, but wait no longer than this."""
@@ -128,30 +155,64 @@ class WriteBack:
         self._stop.set()
 
     def _run(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            target, score = item
-            try:
-                self.send(target, score)
-            except (GitHubError, NoCredential) as error:
-                self.metrics.writebacks.labels("failed").inc()
-                get_logger().warning(
-                    "A result was not written back",
-                    repo_name=target.repo_name,
-                    number=target.number,
-                    error=f"{type(error).__name__}: {error}",
-                )
-            except Exception:
-                self.metrics.writebacks.labels("failed").inc()
-                get_logger().exception("A result was not written back", repo_name=target.repo_name)
-            else:
-                self.metrics.writebacks.labels("done").inc()
+        while (job := self._next()) is not None:
+            self._write(job)
+        for job in sorted(self._later):
+            self._write(job, last=True)
 
-    def send(self, target: Target, score: Mapping[str, Any]) -> None:
-        """Write one result now; raises GitHubError."""
-        if self.kind == "status":
-            self._set_status(target, score)
+    def _next(self) -> Job | None:
+        while True:
+            now = time.monotonic()
+            if self._later and self._later[0].due <= now:
+                return heapq.heappop(self._later)
+            try:
+                return self._waiting.get(timeout=self._later[0].due - now if self._later else None)
+            except queue.Empty:
+                continue
+
+    def _write(self, job: Job, *, last: bool = False) -> None:
+        try:
+            self.send(job.target, job.score, job.order)
+        except Superseded:
+            self._count("superseded")
+        except (Busy, OutOfTime) as wait:
+            job.due = time.monotonic() + (wait.seconds if isinstance(wait, OutOfTime) else BUSY_SECONDS)
+            if last or len(self._later) >= WAITING_AT_MOST or job.due - job.since > GIVE_UP_SECONDS:
+                self._count("dropped")
+            else:
+                heapq.heappush(self._later, job)
+        except (GitHubError, NoCredential) as error:
+            self._count("failed")
+            get_logger().warning(
+                "A result was not written back",
+                repo_name=job.target.repo_name,
+                number=job.target.number,
+                error=f"{type(error).__name__}: {error}",
+            )
+        except Exception:
+            self._count("failed")
+            get_logger().exception("A result was not written back", repo_name=job.target.repo_name)
         else:
-            self._comment(target, score)
+            self._count("done")
+
+    def _count(self, result: str) -> None:
+        self.metrics.writebacks.labels(result).inc()
+
+    def send(self, target: Target, score: Mapping[str, Any], order: str) -> None:
+        """Write one result now.
+
+        Raises GitHubError; Superseded where one of a later event stands there; Busy and OutOfTime to come again.
+        """
+        at = f"@{target.sha}" if self.kind == "status" else f"#{target.number}"
+        with self.turns.take(f"{self.kind}:{target.repo_name.lower()}{at}", order) as until:
+            self._guard.until = until
+            try:
+                if self.kind == "status":
+                    self._set_status(target, score)
+                else:
+                    self._comment(target, score, order)
+            finally:
+                self._guard.until = math.inf
 
     def _set_status(self, target: Target, score: Mapping[str, Any]) -> None:
         content = {
@@ -164,34 +225,50 @@ class WriteBack:
         path = f"/repos/{target.repo_name}/statuses/{target.sha}"
         self.client.send(self.client.api.post(path, content), scope=target.repo_name)
 
-    def _comment(self, target: Target, score: Mapping[str, Any]) -> None:
-        content = {"body": comment(score, self.public_url)}
-        for address in self._marked(target):
+    def _comment(self, target: Target, score: Mapping[str, Any], order: str) -> None:
+        api, scope = self.client.api, target.repo_name
+        ours = self._ours(target)
+        if any(kept >= order for _, kept in ours):
+            raise Superseded(target)
+        content = {"body": comment(score, self.public_url, order, target.sha)}
+        while ours:
+            address, _ = ours.pop(0)
             try:
-                self.client.send(self._patch(address, content))
-            except (Forbidden, NotFound):
-                continue  # somebody else's comment with our marker in it, or one just removed
+                self.client.send(api.patch(address, content), scope=scope)
+            except NotFound:
+                continue  # just removed
+            for surplus, _ in ours:  # two replicas without a MongoDB may have begun one each
+                self.client.send(api.delete(surplus), scope=scope)
             return
         path = f"/repos/{target.repo_name}/issues/{target.number}/comments"
-        self.client.send(self.client.api.post(path, content), scope=target.repo_name)
+        self.client.send(api.post(path, content), scope=scope)
 
-    def _marked(self, target: Target) -> list[str]:
-        """Paths of the comments that carry our marker."""
-        api = self.client.api
+    def _ours(self, target: Target) -> list[tuple[str, str]]:
+        """Path and order of each comment that this token's account wrote with our mark, the oldest first."""
+        viewer, api = self._account(), self.client.api
         request = api.get(f"/repos/{target.repo_name}/issues/{target.number}/comments", per_page=100)
-        found: list[str] = []
+        found: list[tuple[str, str]] = []
         for _ in range(COMMENT_PAGES):
             reply = self.client.send(request, scope=target.repo_name)
-            found += [
-                f"/repos/{target.repo_name}/issues/comments/{int(item['id'])}"
-                for item in reply.data or ()
-                if (item.get("body") or "").startswith(MARKER)
-            ]
+            for item in reply.data or ():
+                order = marked(item.get("body") or "")
+                # The mark alone proves nothing: anybody may write it, and whoever may write may edit others' comments.
+                if order is not None and (item.get("user") or {}).get("id") == viewer:
+                    found.append((f"/repos/{target.repo_name}/issues/comments/{int(item['id'])}", order))
             if reply.next_url is None:
                 break
             request = api.get(reply.next_url)
         return found
 
-    def _patch(self, path: str, content: Mapping[str, Any]) -> Request:
-        like = self.client.api.post(path, content)
-        return Request("PATCH", like.url, like.headers, json.dumps(dict(content)).encode())
+    def _account(self) -> int:
+        """Id of the account that the token writes as: a user's, or the bot's of an App.
+
+        By GraphQL, because REST's /user refuses the tokens of App installations.
+        """
+        if self._viewer is None:
+            reply = self.client.send(self.client.api.graphql("query { viewer { login databaseId } }", {}))
+            found = (reply.data.get("viewer") or {}).get("databaseId")
+            if not isinstance(found, int):
+                raise BrokenReply("POST /graphql: expected viewer.databaseId, found none")
+            self._viewer = found
+        return self._viewer

@@ -103,5 +103,16 @@ class Api:
 
     def post(self, path: str, content: Mapping[str, Any]) -> Request:
         """One REST POST."""
+        return self._written("POST", path, content)
+
+    def patch(self, path: str, content: Mapping[str, Any]) -> Request:
+        """One REST PATCH."""
+        return self._written("PATCH", path, content)
+
+    def delete(self, path: str) -> Request:
+        """One REST DELETE."""
+        return Request("DELETE", self.url + path, _HEADERS)
+
+    def _written(self, method: str, path: str, content: Mapping[str, Any]) -> Request:
         headers = {**_HEADERS, "Content-Type": "application/json"}
-        return Request("POST", self.url + path, headers, json.dumps(dict(content)).encode())
+        return Request(method, self.url + path, headers, json.dumps(dict(content)).encode())
