@@ -1,21 +1,73 @@
 """What the gate asks, at its borders."""
 
 import numpy as np
+import pytest
+from ml_training.quality.comparison import Difference
+from ml_training.quality.measures import Estimate
 
 from ml_training import checks
 
 
+def by_kind(spread: float, **values: float) -> dict[str, Estimate]:
+    """Estimates whose replicates lie evenly within ``spread`` around their value."""
+    around = np.linspace(-spread, spread, 101)
+    return {
+        kind: Estimate(value, value - spread, value + spread, value + around)
+        for kind, value in values.items()
+    }
+
+
+def below(difference: float) -> Difference:
+    return Difference("worst kind", 0.7 - difference, 0.7, -0.1, 0.1, ("mixed", "huge"))
+
+
 def test_the_worst_kind_may_be_below_the_champions_by_the_margin() -> None:
-    champion = {"a": 0.9, "b": 0.7}
-    assert checks.against_champion({"a": 0.68, "b": 0.95}, champion, 0.03).passed
-    refused = checks.against_champion({"a": 0.66, "b": 0.99}, champion, 0.03)
+    assert checks.against_champion(below(0.02), 0.0, 0.03).passed
+    assert checks.against_champion(below(-0.2), 0.0, 0.03).passed
+    refused = checks.against_champion(below(0.04), 0.0, 0.03)
     assert not refused.passed
-    assert "0.660 (a)" in str(refused)
+    assert "0.660 (mixed) against 0.700 (huge): -0.040" in str(refused)
 
 
-def test_better_means_better_over_all_kinds() -> None:
-    assert checks.beats("PCA", {"a": 0.6, "b": 0.9}, {"a": 0.7, "b": 0.7}).passed
-    assert not checks.beats("PCA", {"a": 0.7}, {"a": 0.7}).passed
+def test_the_margin_is_not_given_anew_to_each_champion() -> None:
+    owed = 0.0
+    passed = []
+    for _ in range(10):
+        passed.append(checks.against_champion(below(0.02), owed, 0.03).passed)
+        if passed[-1]:
+            owed = checks.owed_after(below(0.02), owed)
+    assert passed == [True] + [False] * 9
+    assert "0.020 went to earlier champions" in str(checks.against_champion(below(0.02), owed, 0.03))
+    # What is better pays back, and nobody gets credit.
+    assert checks.owed_after(below(-0.015), 0.02) == pytest.approx(0.005)
+    assert checks.owed_after(below(-0.5), 0.02) == 0.0
+
+
+def test_level_with_pca_is_what_the_rows_cannot_tell_apart() -> None:
+    pca = by_kind(0.0, a=0.7, b=0.9)
+    worst, mean = checks.level_with_pca(by_kind(0.01, a=0.695, b=0.91), pca, 0.01)
+    assert worst.passed and mean.passed
+    assert "-0.005, 95 % interval [-0.015, +0.005]" in worst.found
+    # The same difference where the rows are many.
+    assert not checks.level_with_pca(by_kind(0.001, a=0.695, b=0.91), pca, 0.01)[0].passed
+    # And one that no interval excuses.
+    assert not checks.level_with_pca(by_kind(0.2, a=0.685, b=0.95), pca, 0.01)[0].passed
+    assert not checks.level_with_pca(by_kind(0.01, a=0.695, b=0.91), pca, 0.0)[0].passed
+    # The mean counts by itself.
+    worst, mean = checks.level_with_pca(by_kind(0.0, a=0.75, b=0.8), pca, 0.01)
+    assert worst.passed and not mean.passed
+
+
+def test_there_is_no_near_tie_with_the_untrained_network() -> None:
+    untrained = by_kind(0.0, a=0.7, b=0.9)
+    assert checks.better_than_untrained(by_kind(0.1, a=0.6, b=1.0001), untrained).passed
+    assert not checks.better_than_untrained(by_kind(0.1, a=0.7, b=0.9), untrained).passed
+    assert not checks.better_than_untrained(by_kind(0.1, a=0.7, b=0.8999), untrained).passed
+
+
+def test_too_few_documents_are_counted() -> None:
+    refused = checks.enough_documents(19, 20)
+    assert not refused.passed and refused.found == "19"
 
 
 def test_constant_scores_are_refused() -> None:

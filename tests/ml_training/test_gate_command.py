@@ -13,7 +13,7 @@ from ml_training.tracking import ModelVersion, Tracking
 
 MODEL = "pr-anomaly-autoencoder"
 # The made-up corpus is too simple for a fair contest with PCA: these tests are about what follows from a verdict.
-OPEN = ("--gate-flag-rate-high=1", "--gate-flag-rate-low=0", "--gate-baseline-margin=1")
+OPEN = ("--gate-flag-rate-high=1", "--gate-flag-rate-low=0", "--gate-baselines=report")
 
 
 def tracking_of(place: Any) -> Tracking:
@@ -110,6 +110,64 @@ def test_a_candidate_worse_than_the_champion_is_refused(
     assert not checks_of(said)["worst kind against the champion"]
     assert "Version 1 stays champion." in said
     assert alias(trained, "champion").version == "1"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("owed", "code"), [("0.010000", 0), ("0.040000", 5), ("nonsense", 0)])
+def test_a_champion_below_an_earlier_one_leaves_less_of_the_margin(
+    registry: Tracking, trained: Any, run_command: Any, capsys: Any, tmp_path: Path, owed: str, code: int
+) -> None:
+    """Two models that score alike: what decides is how far the champion is below the best one before it."""
+    champion = again_as(registry, trained, tmp_path, lambda folder: None)
+    registry.version_tags(champion, {"gate_below_best_champion": owed})
+    registry.promote(champion)
+    assert run_command(["gate", *trained.flags(*OPEN)]) == code
+    assert checks_of(capsys.readouterr().out)["worst kind against the champion"] is (code == 0)
+    tags = registry.client.get_model_version(MODEL, "1").tags
+    assert tags["gate_below_best_champion"] == ("0.000000" if owed == "nonsense" else owed)
+
+
+def test_a_candidate_below_pca_is_refused(
+    registry: Tracking, trained: Any, run_command: Any, capsys: Any, tmp_path: Path
+) -> None:
+    """The rows that it makes turn the unusual into the usual, of which PCA makes a little more."""
+    spoilt = again_as(registry, trained, tmp_path, spoil)
+    registry.client.set_registered_model_alias(MODEL, "candidate", spoilt.version)
+    limits = [flag for flag in OPEN if "baselines" not in flag]
+    assert run_command(["gate", *trained.flags(*limits)]) == 5
+    said = capsys.readouterr().out
+    found = checks_of(said)
+    assert not found["mean over kinds against PCA"]
+    error = next(line for line in said.splitlines() if '"error"' in line)
+    assert "mean over kinds against PCA: expected ROC-AUC of at least PCA's" in error
+    assert "95 % interval [-" in error and "on the same rows" in error
+
+
+def test_baselines_may_be_told_and_decide_nothing(
+    registry: Tracking, trained: Any, run_command: Any, capsys: Any, tmp_path: Path
+) -> None:
+    spoilt = again_as(registry, trained, tmp_path, spoil)
+    registry.client.set_registered_model_alias(MODEL, "candidate", spoilt.version)
+    # Its served scores are not those of training, which still decides.
+    assert run_command(["gate", *trained.flags(*OPEN)]) == 5
+    said = capsys.readouterr().out
+    assert checks_of(said)["mean over kinds against PCA"] is False
+    error = next(line for line in said.splitlines() if '"error"' in line)
+    assert "offline equals served" in error and "PCA" not in error
+    refused = alias(trained, "candidate")
+    assert refused is not None
+    page = registry.run_file(refused.run_id, "report/gate.html", tmp_path)
+    assert page is not None and "not passed, decides nothing" in page.read_text()
+
+
+def test_the_documents_that_are_too_few_are_counted(
+    registry: Tracking, trained: Any, run_command: Any, capsys: Any, tmp_path: Path, documents: Any, fake: Any
+) -> None:
+    root = tmp_path / "root"
+    fake.publish(root, documents[:60], run_id="few")
+    flags = trained.flags(f"--data-root={root}", "--preprocess-run-id=few")
+    assert run_command(["gate", *flags]) == 5
+    said = capsys.readouterr().out
+    assert "expected at least 20 raw documents of split later in the run, found 12" in said
 
 
 def spoil(folder: Path) -> None:

@@ -13,8 +13,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from ml_training.artifact import ARTIFACT_FILES, LoadedModel
+from ml_training.quality import model_under_test
+from ml_training.quality.evaluation_set import DocumentSet, Draws
+from ml_training.runs import Run
 from ml_training.storage import S3Access
 from ml_training.tracking import ModelVersion, Tracking
+
+from ml_training import selection
 
 MODEL = "pr-anomaly-autoencoder"
 
@@ -138,26 +143,77 @@ def test_scores_in_mlflow_are_those_of_the_file(trained: Any, tmp_path: Path) ->
 
 
 def test_several_candidates_are_nested_runs_and_the_best_is_registered(
-    trained: Any, run_command: Any, tmp_path: Path
+    trained: Any, run_command: Any, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[DocumentSet | None] = []
+
+    def documents_of(run: Run, draws: Draws = "seeds") -> DocumentSet | None:
+        asked.append(model_under_test.documents_of(run, draws))
+        return asked[-1]
+
+    monkeypatch.setattr(selection, "documents_of", documents_of)
     declared = tmp_path / "two.toml"
     declared.write_text(
         "[two.defaults]\nmax_epochs = 30\nmin_steps = 0\n"
         '[[two.candidates]]\nname = "one-epoch"\nmax_epochs = 1\nlearning_rate = 0.00001\n'
+        '[[two.candidates]]\nname = "wild"\nlearning_rate = 1e30\n'
         '[[two.candidates]]\nname = "thirty"\n'
     )
     flags = trained.flags(f"--candidates={declared}", "--quality-report=false", "--seed=9")
     assert run_command(["train", *flags]) == 0
+    assert "candidate 'wild': the training diverged" in event(capsys.readouterr().out, "warning")["reason"]
     tracking = tracking_of(trained)
     parent = candidate(trained).run_id
     children = tracking.client.search_runs(
         [tracking.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'"
     )
-    assert {child.data.params["candidate"] for child in children} == {"one-epoch", "thirty"}
-    found = {c.data.params["candidate"]: c.data.metrics["quality/worst_kind/roc_auc"] for c in children}
+    ended = {child.data.params["candidate"]: child.info.status for child in children}
+    assert ended == {"one-epoch": "FINISHED", "wild": "FAILED", "thirty": "FINISHED"}
+    metric = "choosing/worst_kind/roc_auc"
+    found = {c.data.params["candidate"]: c.data.metrics[metric] for c in children if metric in c.data.metrics}
+    assert set(found) == {"one-epoch", "thirty"}
     chosen = tracking.client.get_run(parent).data.params["candidate"]
     assert found[chosen] >= max(found.values()) - 0.01
-    assert {child.info.status for child in children} == {"FINISHED"}
+    # Chosen on other anomalies than those of the report.
+    (chosen_on,) = asked
+    assert chosen_on is not None
+    reported_on = DocumentSet.make(chosen_on.ordinary)
+    for kind, draws in chosen_on.injected.items():
+        assert not any(draw in reported_on.injected[kind] for draw in draws), kind
+
+
+def test_a_training_that_diverges_ends_with_its_own_message(
+    trained: Any, run_command: Any, tmp_path: Path, capsys: Any
+) -> None:
+    declared = tmp_path / "wild.toml"
+    declared.write_text('[[wild.candidates]]\nname = "wild"\nlearning_rate = 1e30\n')
+    before = candidate(trained)
+    assert run_command(["train", *trained.flags(f"--candidates={declared}")]) == 2
+    said = event(capsys.readouterr().out, "error")["event"]
+    assert "CANDIDATES, candidate 'wild': the training diverged in epoch" in said
+    assert candidate(trained) == before
+    assert not list((trained.root / "training-state").glob("*.npz"))
+
+
+@pytest.mark.parametrize("report", ["true", "false"])
+def test_baselines_may_be_required(
+    trained: Any, run_command: Any, tmp_path: Path, capsys: Any, report: str
+) -> None:
+    """One step of training beats nothing: the model is registered, and the command fails."""
+    target = tmp_path / "report"
+    flags = trained.flags(
+        "--max-epochs=1", "--batch-size=1000", "--seed=5", "--require-baselines=true", f"--report-dir={target}",
+        f"--quality-report={report}",
+    )  # fmt: skip
+    before = candidate(trained).version
+    code = run_command(["train", *flags])
+    said = event(capsys.readouterr().out, "error")["event"]
+    if report == "false":
+        assert code == 2 and "QUALITY_REPORT=true" in said
+        return
+    assert code == 5 and "FAILED beside" in said and "95 % interval" in said
+    assert candidate(trained).version != before
+    assert "worst kind: " in (target / "quality.txt").read_text()
 
 
 def event(output: str, level: str) -> dict[str, Any]:

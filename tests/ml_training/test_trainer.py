@@ -9,7 +9,7 @@ import torch
 from ml_training.autoencoder import Architecture, Autoencoder
 from ml_training.checkpoint import TrainingState
 from ml_training.quality.measures import measure
-from ml_training.trainer import Callbacks, EpochResult, Schedule, Trainer, TrainingOptions
+from ml_training.trainer import Callbacks, Diverged, EpochResult, Schedule, Trainer, TrainingOptions
 from ml_training.weights import ColumnWeights
 
 OPTIONS = TrainingOptions(max_epochs=40, min_steps=0, batch_size=64, noise_std=0.1, drop_share=0.1)
@@ -59,6 +59,14 @@ def test_loss_falls_to_a_fraction(rows: np.ndarray) -> None:
     held_out = [entry["validation_loss"] for entry in trainer.history_]
     assert losses[-1] < 0.4 * losses[0]
     assert held_out[-1] < 0.4 * held_out[0]
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_a_training_that_diverges_says_so(rows: np.ndarray, trimmed: bool) -> None:
+    wild = replace(OPTIONS, learning_rate=1e30, trim_from=0.0 if trimmed else 1.0)
+    with pytest.raises(Diverged, match=r"diverged in epoch \d+ of 40.*learning_rate below 1e\+30") as caught:
+        fitted(rows, wild)
+    assert caught.value.exit_code == 2
 
 
 def test_every_layer_is_trained(rows: np.ndarray) -> None:

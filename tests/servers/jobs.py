@@ -149,7 +149,7 @@ class Jobs:
             # A few hundred made-up pull requests are no fair contest: what follows from a verdict is tested here.
             "GATE_FLAG_RATE_LOW": "0",
             "GATE_FLAG_RATE_HIGH": "1",
-            "GATE_BASELINE_MARGIN": "1",
+            "GATE_BASELINES": "report",
             "GATE_MARGIN": "1",
             "GATE_DISTINCT_SCORES": "2",
         }

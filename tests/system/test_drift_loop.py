@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 STEPS = ("cool-down", "fetch", "new-rows", "preprocess", "train", "gate", "reload", "verify")
 # A small network quickly trained, which an easy gate lets pass: this is about the loop.
 EASY = {
-    "MAX_EPOCHS": "4", "QUALITY_REPORT": "false", "GATE_BASELINE_MARGIN": "1", "GATE_MARGIN": "1",
+    "MAX_EPOCHS": "4", "QUALITY_REPORT": "false", "GATE_BASELINES": "report", "GATE_MARGIN": "1",
     "GATE_FLAG_RATE_LOW": "0", "GATE_FLAG_RATE_HIGH": "1", "GATE_DISTINCT_SCORES": "2",
 }  # fmt: skip
 # How long a step may work before it is killed: in the middle of most of them.

@@ -48,9 +48,6 @@ HELD_BACK = 0.3
 # The oldest so many, as preprocessing puts them into split train.
 TRAINED_ON = 0.8
 WINDOW_ROWS = 500
-# A thousand generated pull requests have so little structure that the network and PCA are level, and chance would
-# decide whether the story goes on.
-GATE_BASELINE_MARGIN = "0.02"
 MARK = ".drift-demo"
 INTERRUPTED = 130
 Pull = dict[str, Any]
@@ -170,7 +167,7 @@ def world(workspace: Workspace, pulls: Sequence[Pull]) -> Iterator[World]:
     """Stand-in with these pull requests, database and webhook; no service yet."""
     workspace.prepare()
     token = secrets.token_urlsafe(24)
-    environ = {"GATE_BASELINE_MARGIN": GATE_BASELINE_MARGIN, **workspace.environ(), "MODEL_ALIAS": "champion"}
+    environ = {**workspace.environ(), "MODEL_ALIAS": "champion"}
     environ.pop("PREPROCESS_RUN_ID", None)
     secret = workspace.out / "secrets" / "drift_webhook_token"
     secret.touch(mode=0o600)

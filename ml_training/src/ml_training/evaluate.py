@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stage_runtime.exits import ExitCode, UnusableInput
+from stage_runtime.exits import ExitCode, GateRefused, UnusableInput
 from stage_runtime.logs import bind, get_logger
 from stage_runtime.main import closing_counts
 from stage_runtime.signals import stop_on_sigterm
@@ -14,6 +14,7 @@ from stage_runtime.signals import stop_on_sigterm
 from ml_training.quality.assessment import OURS, Assessment
 from ml_training.quality.model_under_test import assess_model
 from ml_training.quality.report import plain_text, write_report
+from ml_training.quality.verdict import verdict
 from ml_training.runs import Run, choose_run, open_run
 from ml_training.settings import CommonSettings, EvaluateSettings
 from ml_training.storage import open_root
@@ -44,6 +45,7 @@ def evaluate(settings: EvaluateSettings) -> ExitCode:
             write_report(made, Path(settings.report_dir), facts)
     show(made)
     closing_counts(model_version=version.version, run_id=run.run_id, **_counts(made))
+    require(made, settings)
     return ExitCode.DONE
 
 
@@ -86,6 +88,20 @@ def show(made: Assessment) -> None:
     for kind, row in {**made.table, **made.known}.items():
         values = {name: round(found["roc_auc"].value, 4) for name, found in row.items()}
         log.info("quality", kind=kind, measure="roc_auc", detectors=values)
+    for line in verdict(made):
+        say = log.info if line.passed else log.warning
+        say("quality verdict", passed=line.passed, found=str(line))
+
+
+def require(made: Assessment, settings: CommonSettings) -> None:
+    """Raise GateRefused where REQUIRE_BASELINES is set and the model is below a baseline, or none could be asked."""
+    if not settings.require_baselines:
+        return
+    lines = verdict(made)
+    failed = [str(line) for line in lines if not line.passed]
+    if failed or not lines:
+        why = "; ".join(failed) or "nothing could be injected, so nothing was shown"
+        raise GateRefused(f"The quality report does not hold what REQUIRE_BASELINES asks for: {why}")
 
 
 def _counts(made: Assessment) -> dict[str, Any]:

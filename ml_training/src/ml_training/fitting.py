@@ -24,7 +24,7 @@ from ml_training.checkpoint import TrainingState
 from ml_training.dataset import FeatureTable, MinibatchSource
 from ml_training.split import SplitPlan
 from ml_training.storage import Root
-from ml_training.trainer import Callbacks, EpochResult, Trainer
+from ml_training.trainer import Callbacks, Diverged, EpochResult, Trainer
 from ml_training.workers import Workers
 
 CHECKPOINTS = "training-state"
@@ -83,7 +83,10 @@ def fit_candidate(
     candidate: Candidate,
     report: Callable[[EpochResult], None],
 ) -> Fitted:
-    """Train one candidate, going on from its checkpoint where a killed training left one."""
+    """Train one candidate, going on from its checkpoint where a killed training left one.
+
+    Raises Diverged naming the candidate.
+    """
     identity = context.identity(candidate)
     start = time.monotonic()
     weights = candidate.weights.columns(context.preprocessor.blocks)
@@ -110,7 +113,12 @@ def fit_candidate(
             saver.between_batches()
 
         callbacks = Callbacks(on_epoch, saver.after_epoch, on_batch)
-        trainer.fit(network, source, context.plan.n_fit, state, callbacks)
+        try:
+            trainer.fit(network, source, context.plan.n_fit, state, callbacks)
+        except Diverged as error:
+            if context.workers.leads:
+                forget_checkpoint(context, candidate)
+            raise Diverged(f"CANDIDATES, candidate {candidate.name!r}: {error}") from None
     network.fit_scales(sample)
     return Fitted(candidate, network, trainer.best_epoch_, trainer.history_, time.monotonic() - start)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from ml_training.artifact import LoadedModel, write_json
 from ml_training.checks import Check
 from ml_training.dataset import FeatureTable
 from ml_training.evaluate import connect, open_run_of, version_of
-from ml_training.quality.assessment import roc_auc_by_kind
-from ml_training.quality.detectors import Rows, pca_detector
+from ml_training.quality.assessment import estimates_by_kind
+from ml_training.quality.comparison import ByKind, worst_difference
+from ml_training.quality.detectors import Detector, Rows, pca_detector
 from ml_training.quality.evaluation_set import LEAST_DOCUMENTS, DocumentSet, EvaluationSet
 from ml_training.quality.model_under_test import (
     ModelUnderTest,
-    documents_of,
+    later_documents,
     training_rows,
 )
 from ml_training.runs import Run
@@ -32,6 +34,9 @@ from ml_training.tables import page, table
 from ml_training.tracking import CANDIDATE_ALIAS, CHAMPION_ALIAS, ModelVersion, Tracking
 from ml_training.trainer import prepare_torch
 from ml_training.work import work_folder
+
+# By how much ROC-AUC a version's worst kind is below the best champion's before it.
+OWED_TAG = "gate_below_best_champion"
 
 
 def gate(settings: GateSettings) -> ExitCode:
@@ -46,32 +51,44 @@ def gate(settings: GateSettings) -> ExitCode:
     prepare_torch(settings.threads)
     with work_folder(settings.work_dir) as work:
         run = open_run_of(candidate, settings, work)
-        found = _judge(settings, tracking, candidate, champion, run, work)
-        _publish(tracking, candidate, champion, found, work)
+        verdict = _judge(settings, tracking, candidate, champion, run, work)
+        _publish(tracking, candidate, champion, verdict, work)
     log = get_logger()
-    for check in found:
+    for check in verdict.checks:
         say = log.info if check.passed else log.warning
-        say("check", name=check.name, passed=check.passed, expected=check.expected, found=check.found)
-    failed = [check for check in found if not check.passed]
+        say("check", **asdict(check))
+    failed = verdict.failed
     closing_counts(
         model_version=candidate.version,
         champion_before=champion.version if champion else None,
-        checks=len(found),
+        checks=len(verdict.checks),
         failed=len(failed),
     )
     if failed:
         stays = f"Version {champion.version} stays champion." if champion else "There is no champion."
-        verdict = f"{candidate.name} version {candidate.version} was refused. {stays} "
-        verdict += "; ".join(map(str, failed))
+        told = f"{candidate.name} version {candidate.version} was refused. {stays} "
+        told += "; ".join(map(str, failed))
         if settings.on_refusal == "fail":
-            raise GateRefused(verdict)
-        log.error(verdict)
+            raise GateRefused(told)
+        log.error(told)
         return ExitCode.DONE
     tracking.promote(candidate)
     # Told from one that passed and was never promoted: a champion that people went back from waits for nothing.
     tracking.version_tags(candidate, {"gate_promoted": "true"})
     log.info("promoted", model_version=candidate.version)
     return ExitCode.DONE
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was asked and found; owed: see ``checks.owed_after``."""
+
+    checks: list[Check]
+    owed: float = 0.0
+
+    @property
+    def failed(self) -> list[Check]:
+        return [check for check in self.checks if check.refuses]
 
 
 def _judge(
@@ -81,24 +98,19 @@ def _judge(
     champion: ModelVersion | None,
     run: Run,
     work: Path,
-) -> list[Check]:
+) -> Verdict:
     folder = tracking.download(candidate, work / "candidate")
     model = LoadedModel(folder)
-    documents = documents_of(run)
-    if documents is None:
-        return [checks.enough_documents(0, LEAST_DOCUMENTS)]
-    twin = ModelUnderTest.load(folder / "artifacts", settings.seed)
+    raw = later_documents(run)
+    enough = checks.enough_documents(len(raw), LEAST_DOCUMENTS)
+    if not enough.passed:
+        return Verdict([enough])
+    documents = DocumentSet.make(raw)
     evaluation = EvaluationSet.make(documents, model.matrix)
-    ours = roc_auc_by_kind(lambda rows: model.errors(rows.matrix), evaluation)
-    train = training_rows(FeatureTable(run.files("features"), twin.preprocessor))
-    pca = pca_detector(train, twin.weights, twin.dense, twin.bottleneck)
+    ours = _roc_auc(lambda rows: model.errors(rows.matrix), evaluation)
     errors = model.errors(evaluation.ordinary.matrix)
-    margin = settings.gate_baseline_margin
     found = [
-        checks.beats(
-            "the untrained network", ours, roc_auc_by_kind(twin.untrained(train), evaluation), margin
-        ),
-        checks.beats("PCA", ours, roc_auc_by_kind(pca, evaluation), margin),
+        *_against_baselines(settings, folder, run, evaluation, ours),
         checks.distinct_scores(errors, settings.gate_distinct_scores),
         checks.flag_rate(
             errors,
@@ -108,15 +120,44 @@ def _judge(
         ),
         checks.offline_equals_served(_offline_scores(tracking, candidate, work), _by_id(documents, errors)),
     ]
+    owed = _owed(champion)
     theirs = _champion_by_kind(tracking, champion, documents, work)
     if theirs is not None:
-        found.append(checks.against_champion(ours, theirs, settings.gate_margin))
-    return found
+        difference = worst_difference(ours, theirs)
+        found.append(checks.against_champion(difference, owed, settings.gate_margin))
+        owed = checks.owed_after(difference, owed)
+    return Verdict(found, owed)
+
+
+def _against_baselines(
+    settings: GateSettings, folder: Path, run: Run, evaluation: EvaluationSet, ours: ByKind
+) -> list[Check]:
+    twin = ModelUnderTest.load(folder / "artifacts", settings.seed)
+    train = training_rows(FeatureTable(run.files("features"), twin.preprocessor))
+    pca = pca_detector(train, twin.weights, twin.dense, twin.bottleneck)
+    found = [
+        checks.better_than_untrained(ours, _roc_auc(twin.untrained(train), evaluation)),
+        *checks.level_with_pca(ours, _roc_auc(pca, evaluation), settings.gate_pca_tolerance),
+    ]
+    decides = settings.gate_baselines == "require"
+    return [replace(check, decides=decides) for check in found]
+
+
+def _roc_auc(score: Detector, evaluation: EvaluationSet) -> ByKind:
+    return {kind: found["roc_auc"] for kind, found in estimates_by_kind(score, evaluation).items()}
+
+
+def _owed(champion: ModelVersion | None) -> float:
+    """What the gate wrote when it made the champion; 0 for one that people chose otherwise."""
+    try:
+        return max(0.0, float(champion.tags[OWED_TAG])) if champion else 0.0
+    except (KeyError, ValueError):
+        return 0.0
 
 
 def _champion_by_kind(
     tracking: Tracking, champion: ModelVersion | None, documents: DocumentSet, work: Path
-) -> dict[str, float] | None:
+) -> ByKind | None:
     """The champion on the same documents with its own feature code; None without a usable one."""
     if champion is None:
         get_logger().info("no champion yet: only the absolute checks count")
@@ -132,7 +173,7 @@ def _champion_by_kind(
         return model.errors(rows.matrix)
 
     try:
-        return roc_auc_by_kind(score, EvaluationSet.make(documents, model.matrix))
+        return _roc_auc(score, EvaluationSet.make(documents, model.matrix))
     except Exception as error:  # its own code, of whatever age, over documents of today
         reason = f"{type(error).__name__}: {error}"
         get_logger().warning(
@@ -167,29 +208,37 @@ def _publish(
     tracking: Tracking,
     candidate: ModelVersion,
     champion: ModelVersion | None,
-    found: list[Check],
+    verdict: Verdict,
     work: Path,
 ) -> None:
     """The verdict as data and as a page beside the candidate's report, and as tags of its version."""
-    passed = all(check.passed for check in found)
-    verdict: dict[str, Any] = {
+    passed = not verdict.failed
+    told: dict[str, Any] = {
         "model": candidate.name,
         "version": candidate.version,
         "champion_before": champion.version if champion else None,
         "passed": passed,
-        "checks": [check.__dict__ for check in found],
+        "below_best_champion": round(verdict.owed, 6),
+        "checks": [asdict(check) for check in verdict.checks],
     }
     folder = work / "gate"
     folder.mkdir()
-    write_json(folder / "gate.json", verdict)
+    write_json(folder / "gate.json", told)
     rows = [
-        ["passed" if check.passed else "FAILED", *map(escape, (check.name, check.expected, check.found))]
-        for check in found
+        [_word(check), *map(escape, (check.name, check.expected, check.found))] for check in verdict.checks
     ]
     outcome = "passed" if passed else "refused"
     body = table(["", "check", "expected", "found"], rows, frozenset())
     title = f"Gate: version {candidate.version} {outcome}"
     (folder / "gate.html").write_text(page(title, body), encoding="utf-8")
     tracking.files(candidate.run_id, folder, "report")
-    failed = "; ".join(check.name for check in found if not check.passed)
-    tracking.version_tags(candidate, {"gate": outcome, "gate_failed": failed or "none"})
+    failed = "; ".join(check.name for check in verdict.failed)
+    # Before the promotion: a champion without its debt would make room for another.
+    tags = {"gate": outcome, "gate_failed": failed or "none", OWED_TAG: f"{verdict.owed:.6f}"}
+    tracking.version_tags(candidate, tags)
+
+
+def _word(check: Check) -> str:
+    if check.passed:
+        return "passed"
+    return "FAILED" if check.decides else "not passed, decides nothing"

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from stage_runtime.object_store import DataRootSettings
 
+from ml_training.quality.comparison import TOLERANCE
 from ml_training.storage import S3Access
 from ml_training.threshold import Rule
 
@@ -39,6 +40,11 @@ class CommonSettings(DataRootSettings):
     )
     report_dir: str = Field(
         default="", description="folder for the quality report's files besides MLflow, such as quality.json"
+    )
+    require_baselines: bool = Field(
+        default=False,
+        description="end with code 5 where the quality report finds the model below the best baseline on the worst "
+        "injected kind or on the mean over kinds, by more than a near tie",
     )
     labels: str = Field(
         default="",
@@ -97,13 +103,19 @@ class GateSettings(CommonSettings):
         default=0.03,
         ge=0,
         le=1,
-        description="by how much ROC-AUC on the worst injected kind may be below the champion's",
+        description="by how much ROC-AUC on the worst injected kind may be below that of the best champion so far",
     )
-    gate_baseline_margin: float = Field(
-        default=0.0,
+    gate_pca_tolerance: float = Field(
+        default=TOLERANCE,
         ge=0,
-        le=1,
-        description="by how much the mean ROC-AUC over kinds may be below that of PCA and the untrained network",
+        le=TOLERANCE,
+        description="by how much ROC-AUC (worst kind, mean over kinds) may be below PCA's where the rows cannot tell "
+        "them apart",
+    )
+    gate_baselines: Literal["require", "report"] = Field(
+        default="require",
+        description="what follows where the candidate is not better than the untrained network and level with PCA; "
+        "report: it is told and decides nothing, for corpora that were made to try things out",
     )
     gate_flag_rate_low: float = Field(
         default=0.0005, ge=0, le=1, description="least share of later rows beyond the threshold"

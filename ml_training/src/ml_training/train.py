@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from pr_features.preprocessor import Preprocessor, WrongPreprocessor
-from stage_runtime.exits import ExitCode, UnusableInput
+from stage_runtime.exits import ExitCode, UnusableInput, WrongSettings
 from stage_runtime.logs import bind, get_logger
 from stage_runtime.main import closing_counts
 from stage_runtime.signals import StopRequest, stop_on_sigterm
 
 from ml_training.candidates import Candidate, load_candidates
 from ml_training.dataset import FeatureTable
-from ml_training.evaluate import connect, show
+from ml_training.evaluate import connect, require, show
 from ml_training.finishing import finish
 from ml_training.fitting import Fitted, FittingContext, fit_candidate, forget_checkpoint
 from ml_training.publishing import log_report, register, write_scores
@@ -27,7 +28,7 @@ from ml_training.settings import TrainSettings
 from ml_training.split import PLAN_COLUMNS, SplitPlan
 from ml_training.storage import Root, open_root
 from ml_training.tracking import Tracking
-from ml_training.trainer import EpochResult, prepare_torch
+from ml_training.trainer import Diverged, EpochResult, prepare_torch
 from ml_training.work import work_folder
 from ml_training.workers import Workers
 
@@ -35,6 +36,11 @@ from ml_training.workers import Workers
 def train(settings: TrainSettings) -> ExitCode:
     """Fit every declared candidate, register the best one as ``candidate``."""
     stop = stop_on_sigterm()
+    if settings.require_baselines and not settings.quality_report:
+        raise WrongSettings(
+            "REQUIRE_BASELINES: expected QUALITY_REPORT=true beside it, found false. Without the report nothing is "
+            "compared."
+        )
     candidates = load_candidates(settings.candidates, _overrides(settings))
     root = open_root(settings.root_address, settings.s3_access)
     run_id, manifest = choose_run(root, settings.preprocess_run_id or None)
@@ -51,7 +57,9 @@ def train(settings: TrainSettings) -> ExitCode:
                 _train_all(settings, context, run, candidates, tracking, work)
             else:
                 for candidate in candidates:
-                    fit_candidate(context, candidate, lambda result: None)
+                    # The leading process says what follows from it.
+                    with suppress(Diverged):
+                        fit_candidate(context, candidate, lambda result: None)
     finally:
         workers.leave()
     return ExitCode.DONE
@@ -72,6 +80,7 @@ def _train_all(
         chosen = _search(context, run, candidates, tracking, mlflow_run, work)
         finished = finish(context, run, chosen, settings.threshold_rule, settings.model_name, work)
         report = work / "report"
+        made = None
         if settings.quality_report:
             made = assess_model(finished.folder, run, settings.seed, settings.labels)
             facts = {"model": settings.model_name, "preprocess run": run.run_id}
@@ -96,6 +105,9 @@ def _train_all(
         flag_rate_train=finished.threshold.flag_rates["train"],
         flag_rate_later=finished.threshold.flag_rates["later"],
     )
+    # The version is registered all the same: the gate decides about it, and who reads the report wants to look at it.
+    if made is not None:
+        require(made, settings)
 
 
 def _search(
@@ -112,12 +124,19 @@ def _search(
         return fit_candidate(context, candidates[0], _reporter(tracking, mlflow_run))
     trained: list[Fitted] = []
     children: list[str] = []
+    diverged: list[Diverged] = []
     for candidate in candidates:
         identity = f"{mlflow_run}/{context.identity(candidate)}"
-        with tracking.run(candidate.name, identity, {}, parent=mlflow_run) as child:
-            tracking.params(child, candidate.params())
-            trained.append(fit_candidate(context, candidate, _reporter(tracking, child)))
-            children.append(child)
+        try:
+            with tracking.run(candidate.name, identity, {}, parent=mlflow_run) as child:
+                tracking.params(child, candidate.params())
+                trained.append(fit_candidate(context, candidate, _reporter(tracking, child)))
+                children.append(child)
+        except Diverged as error:  # the others may do
+            get_logger().warning("left out", candidate=candidate.name, reason=str(error))
+            diverged.append(error)
+    if not trained:
+        raise diverged[0]
     judged = judge(context, run, trained, work)
     for child, one in zip(children, judged, strict=True):
         tracking.metrics(child, one.metrics())

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from stage_runtime.exits import WrongSettings
 from torch import Tensor
 
 from ml_training.autoencoder import Autoencoder
@@ -66,6 +67,10 @@ class TrainingOptions:
     def steps(self, n_rows: int) -> int:
         """Steps of one process in an epoch of so many rows."""
         return math.ceil(n_rows / self.batch_size)
+
+
+class Diverged(WrongSettings):
+    """The loss is no number any more: the same rows and options would end there again."""
 
 
 class Source(Protocol):
@@ -172,7 +177,10 @@ class Trainer:
         state: TrainingState | None = None,
         callbacks: Callbacks | None = None,
     ) -> Trainer:
-        """Train ``network`` in place on n_rows rows, going on from ``state`` where one is given."""
+        """Train ``network`` in place on n_rows rows, going on from ``state`` where one is given.
+
+        Raises Diverged where the loss is no finite number.
+        """
         callbacks = callbacks or Callbacks()
         state = state or TrainingState()
         network.to(self.device)
@@ -224,6 +232,14 @@ class Trainer:
             filled += len(rows)
             callbacks.on_batch()
         seen = self.workers.gather(errors[:filled])
+        # In every process, since all have gathered the same. Trimming would leave such rows out unseen.
+        if not np.isfinite(seen).all():
+            raise Diverged(
+                f"the training diverged in epoch {epoch + 1} of {schedule.epochs}: expected finite losses, found "
+                f"{int((~np.isfinite(seen)).sum())} of {len(seen)} rows without one. Choose a learning_rate below "
+                f"{self.options.learning_rate:g}"
+                + (", or no MIXED_PRECISION." if self.options.mixed_precision else ".")
+            )
         if self.options.trim_share and epoch + 1 >= self.options.trim_from * schedule.epochs:
             state.trim_cut = float(np.quantile(seen, 1.0 - self.options.trim_share))
         kept = seen if cut is None else seen[seen <= cut]

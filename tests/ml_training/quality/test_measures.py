@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ml_training.quality.measures import estimate, measure
+from ml_training.quality.measures import Bootstrap, Estimate, estimate, measure
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -43,8 +43,9 @@ def test_intervals_hold_the_value_and_shrink_with_rows() -> None:
     rng = np.random.default_rng(2)
 
     def width(n: int) -> float:
-        pair = (rng.normal(size=n * 10), rng.normal(size=n) + 1)
-        found = estimate([pair, pair])["roc_auc"]
+        anomalous = rng.normal(size=n) + 1
+        ordinary = rng.normal(size=n * 10)
+        found = estimate(ordinary, [anomalous, anomalous], Bootstrap(n * 10))["roc_auc"]
         assert found.low < found.value < found.high
         return found.high - found.low
 
@@ -52,8 +53,41 @@ def test_intervals_hold_the_value_and_shrink_with_rows() -> None:
 
 
 def test_estimates_repeat() -> None:
-    pair = (np.arange(50.0), np.arange(25.0, 60.0))
-    assert estimate([pair]) == estimate([pair])
+    ordinary, anomalous = np.arange(50.0), np.arange(25.0, 60.0)
+    first, again = (estimate(ordinary, [anomalous], Bootstrap(50), "huge") for _ in range(2))
+    assert first == again
+    assert np.array_equal(first["roc_auc"].replicates, again["roc_auc"].replicates)
+
+
+def test_intervals_are_as_wide_as_the_estimate_varies() -> None:
+    """Ordinary rows stand beside every draw of anomalies: drawn anew beside each, they would count several times."""
+    rng = np.random.default_rng(3)
+    found: list[Estimate] = []
+    for _ in range(60):
+        # Few ordinary rows: most of what the estimate varies by is theirs.
+        ordinary = rng.normal(size=60)
+        draws = [rng.normal(size=300) + 0.5 for _ in range(3)]
+        found.append(estimate(ordinary, draws, Bootstrap(60))["roc_auc"])
+    truth = np.mean([one.value for one in found])
+    covered = np.mean([one.low <= truth <= one.high for one in found])
+    widths = np.mean([one.high - one.low for one in found])
+    assert widths == pytest.approx(2 * 1.96 * np.std([one.value for one in found]), rel=0.2)
+    assert covered >= 0.88
+
+
+def test_a_sample_of_ordinary_rows_stands_for_all() -> None:
+    rng = np.random.default_rng(4)
+    ordinary, anomalous = np.sort(rng.normal(size=20_000)), rng.normal(size=50) + 2
+    tenth = ordinary[5::10]
+    whole = measure(ordinary, anomalous)
+    sample = measure(tenth, anomalous, ordinary_weight=10.0)
+    unweighted = measure(tenth, anomalous)
+    for name in ("average_precision", "precision_at_1_percent"):
+        assert sample[name] == pytest.approx(whole[name], rel=0.2), name
+        assert unweighted[name] > 1.5 * whole[name], name
+    assert sample["roc_auc"] == pytest.approx(unweighted["roc_auc"])
+    interval = estimate(tenth, [anomalous], Bootstrap(2_000), ordinary_weight=10.0)
+    assert interval["average_precision"].low < whole["average_precision"] < interval["average_precision"].high
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:

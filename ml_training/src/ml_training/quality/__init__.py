@@ -5,5 +5,7 @@ evaluation_set  the rows that all detectors are judged on
 detectors       the baselines
 measures        ROC-AUC, average precision, precision at 1 %, bootstrap intervals
 labels          known anomalies from a file
+comparison      the difference of two detectors on the same resampled rows
+verdict         at or above the best baseline, or not
 report          the comparison as data, as a page and in the terminal
 """

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from stage_runtime.progress import progress
 
+from ml_training.quality.comparison import MEAN, WORST
 from ml_training.quality.detectors import Detector, Rows
 from ml_training.quality.evaluation_set import EvaluationSet
-from ml_training.quality.measures import MEASURES, Estimate, estimate, measure
+from ml_training.quality.measures import MEASURES, Bootstrap, Estimate, estimate, measure
 
 OURS = "autoencoder"
 UNTRAINED = "untrained network"
-WORST, MEAN = "worst kind", "mean over kinds"
 KNOWN = "known anomalies"
 
 Table = dict[str, dict[str, dict[str, Estimate]]]
@@ -124,18 +124,20 @@ def assess(
     if evaluation is not None:
         rows["ordinary"] = len(evaluation.ordinary.lines)
         rows["injected of each kind"] = sum(len(draw.lines) for draw in _first(evaluation.injected))
-        units = len(detectors) * (1 + len(evaluation.injected))
-        with progress(units, "quality report", "comparisons") as bar:
+        with progress(len(detectors), "quality report", "detectors") as bar:
             table = _injected_table(detectors, evaluation, lambda: bar.update(1))
     if known is not None:
         rows["known anomalies"] = len(known.anomalies)
-        rows["rows beside them"] = len(known.rows.lines) - len(known.anomalies)
+        beside = len(known.rows.lines) - len(known.anomalies)
+        rows["rows beside them"] = round(beside * known.ordinary_weight)
+        if known.ordinary_weight > 1:
+            rows["of which were scored"] = beside
         known_table = _known_table(detectors, known)
     return Assessment(table, known_table, list(absent), rows)
 
 
 def roc_auc_by_kind(score: Detector, evaluation: EvaluationSet) -> dict[str, float]:
-    """Mean ROC-AUC over draws for each kind, without intervals: for comparing candidates."""
+    """Mean ROC-AUC over draws for each kind, without intervals: for choosing among candidates."""
     ordinary = score(evaluation.ordinary)
     return {
         kind: float(np.mean([measure(ordinary, score(draw))["roc_auc"] for draw in draws]))
@@ -143,12 +145,27 @@ def roc_auc_by_kind(score: Detector, evaluation: EvaluationSet) -> dict[str, flo
     }
 
 
+def estimates_by_kind(score: Detector, evaluation: EvaluationSet) -> dict[str, dict[str, Estimate]]:
+    """kind -> measure -> estimate; of whatever detector, on the same resampled rows."""
+    ordinary = score(evaluation.ordinary)
+    bootstrap = Bootstrap(len(ordinary))
+    return {
+        kind: estimate(ordinary, [score(draw) for draw in draws], bootstrap, kind)
+        for kind, draws in evaluation.injected.items()
+    }
+
+
 @dataclass(frozen=True)
 class KnownRows:
-    """Rows of the feature table with known anomalies among them; anomalies: kind by position in rows."""
+    """Rows of the feature table with known anomalies among them.
+
+    anomalies: kind by position in rows, all there are. ordinary_weight: how many ordinary rows of the table each of
+    the others stands for.
+    """
 
     rows: Rows
     anomalies: dict[int, str]
+    ordinary_weight: float = 1.0
 
 
 def _injected_table(
@@ -156,11 +173,9 @@ def _injected_table(
 ) -> Table:
     table: Table = {kind: {} for kind in evaluation.injected}
     for name, score in detectors.items():
-        ordinary = score(evaluation.ordinary)
+        for kind, estimates in estimates_by_kind(score, evaluation).items():
+            table[kind][name] = estimates
         step()
-        for kind, draws in evaluation.injected.items():
-            table[kind][name] = estimate([(ordinary, score(draw)) for draw in draws])
-            step()
     return table
 
 
@@ -172,10 +187,13 @@ def _known_table(detectors: Mapping[str, Detector], known: KnownRows) -> Table:
         for position, kind in sorted(known.anomalies.items()):
             kinds.setdefault(kind, []).append(position)
     table: Table = {kind: {} for kind in kinds}
+    bootstrap = Bootstrap(int((~labelled).sum()))
     for name, score in detectors.items():
         scores = score(known.rows)
         for kind, positions in kinds.items():
-            table[kind][name] = estimate([(scores[~labelled], scores[positions])])
+            table[kind][name] = estimate(
+                scores[~labelled], [scores[positions]], bootstrap, kind, known.ordinary_weight
+            )
     return table
 
 

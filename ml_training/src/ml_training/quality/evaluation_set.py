@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pr_features.documents import UnusablePullRequest, check
@@ -19,6 +19,8 @@ from ml_training.quality.detectors import Rows
 from ml_training.quality.injection import Injector, declared, kinds
 
 Document = Mapping[str, Any]
+Draws = Literal["seeds", "choosing_seeds"]
+"""Those of the report and the gate, or those for choosing among candidates."""
 # Fewer documents say nothing about a detector; the report then says that instead.
 LEAST_DOCUMENTS = 20
 
@@ -43,12 +45,12 @@ class DocumentSet:
     injected: dict[str, list[list[dict[str, Any]]]]
 
     @classmethod
-    def make(cls, documents: Sequence[Document]) -> DocumentSet:
-        """Draw the declared anomalies from the documents."""
+    def make(cls, documents: Sequence[Document], draws: Draws = "seeds") -> DocumentSet:
+        """Draw the declared anomalies from the documents; draws: which of the declared seeds."""
         settings = declared()
         chosen = settings["set"]
         count = max(int(chosen["least"]), round(chosen["share"] * len(documents)))
-        injectors = [Injector(documents, seed, settings) for seed in chosen["seeds"]]
+        injectors = [Injector(documents, seed, settings) for seed in chosen[draws]]
         injected = {
             kind: [
                 # Checked like any other document: an anomaly is unusual, never invalid.

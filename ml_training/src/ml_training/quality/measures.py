@@ -6,8 +6,9 @@ row the same score gets ROC-AUC 0.5 and the base rate as precision, whatever the
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,42 +20,68 @@ INTERVAL = (2.5, 97.5)
 
 @dataclass(frozen=True)
 class Estimate:
-    """value with the bounds of its 95 % bootstrap interval."""
+    """value with the bounds of its 95 % bootstrap interval.
+
+    replicates: [REPLICATES] the value on resampled rows; the same rows for every detector, so that two detectors'
+    replicates may be subtracted from each other.
+    """
 
     value: float
     low: float
     high: float
+    replicates: np.ndarray = field(repr=False, compare=False)
 
 
-def measure(ordinary: np.ndarray, anomalous: np.ndarray) -> dict[str, float]:
-    """Measures of scores (higher is more anomalous) of ordinary rows [n] and anomalies [m]."""
+class Bootstrap:
+    """How often each replicate takes each row: the same for whatever detector scored them.
+
+    Ordinary rows are drawn once a replicate: they stand beside every kind and every draw of anomalies, and drawn
+    anew beside each they would seem to be as many independent samples. Anomalies are drawn for each kind and draw.
+    """
+
+    def __init__(self, n_ordinary: int, seed: int = 0, replicates: int = REPLICATES) -> None:
+        self.seed = seed
+        self.replicates = replicates
+        self.ordinary = _resampled(np.random.default_rng(seed), n_ordinary, replicates)
+
+    def anomalous(self, kind: str, draw: int, rows: int) -> np.ndarray:
+        """[replicates, rows] for the anomalies of one draw of a kind."""
+        rng = np.random.default_rng([self.seed, zlib.crc32(kind.encode()), draw])
+        return _resampled(rng, rows, self.replicates)
+
+
+def measure(ordinary: np.ndarray, anomalous: np.ndarray, ordinary_weight: float = 1.0) -> dict[str, float]:
+    """Measures of scores (higher is more anomalous) of ordinary rows [n] and anomalies [m].
+
+    ordinary_weight: how many ordinary rows each given one stands for, where they are a sample and anomalies are not.
+    """
     groups = _Groups(ordinary, anomalous)
-    return groups.measures(np.ones((1, len(ordinary))), np.ones((1, len(anomalous))))[0]
+    return groups.measures(np.full((1, len(ordinary)), ordinary_weight), np.ones((1, len(anomalous))))[0]
 
 
 def estimate(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int = 0, replicates: int = REPLICATES
+    ordinary: np.ndarray,
+    draws: Sequence[np.ndarray],
+    bootstrap: Bootstrap,
+    kind: str = "",
+    ordinary_weight: float = 1.0,
 ) -> dict[str, Estimate]:
-    """Mean over (ordinary, anomalous) pairs of scores, one a draw of anomalies, with bootstrap intervals.
-
-    A replicate draws rows of both sorts anew, with replacement, in every pair.
-    """
-    rng = np.random.default_rng(seed)
+    """Mean over draws of anomalies of one kind, each beside the same ordinary rows, with bootstrap intervals."""
     points: dict[str, list[float]] = {name: [] for name in MEASURES}
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in MEASURES}
-    for ordinary, anomalous in pairs:
-        groups = _Groups(ordinary, anomalous)
-        exact = groups.measures(np.ones((1, len(ordinary))), np.ones((1, len(anomalous))))[0]
-        resampled = groups.measures(
-            _resampled(rng, len(ordinary), replicates), _resampled(rng, len(anomalous), replicates)
+    for number, anomalous in enumerate(draws):
+        exact = measure(ordinary, anomalous, ordinary_weight)
+        resampled = _Groups(ordinary, anomalous).measures(
+            bootstrap.ordinary * ordinary_weight, bootstrap.anomalous(kind, number, len(anomalous))
         )
         for name in MEASURES:
             points[name].append(exact[name])
             drawn[name].append(np.array([one[name] for one in resampled]))
     found = {}
     for name in MEASURES:
-        low, high = np.percentile(np.mean(drawn[name], axis=0), INTERVAL)
-        found[name] = Estimate(float(np.mean(points[name])), float(low), float(high))
+        replicates = np.mean(drawn[name], axis=0)
+        low, high = np.percentile(replicates, INTERVAL)
+        found[name] = Estimate(float(np.mean(points[name])), float(low), float(high), replicates)
     return found
 
 

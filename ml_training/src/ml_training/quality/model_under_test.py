@@ -30,6 +30,7 @@ from ml_training.quality.detectors import Detector, Rows, standard_detectors
 from ml_training.quality.evaluation_set import (
     LEAST_DOCUMENTS,
     DocumentSet,
+    Draws,
     EvaluationSet,
     own_matrix,
     read_documents,
@@ -41,7 +42,8 @@ from ml_training.weights import BlockWeights, ColumnWeights
 
 # What baselines are fitted on: the first training rows, which are a fair sample in hash order.
 TRAINING_ROWS = 10_000
-# Rows beside the known anomalies, all splits; known ones beyond are added.
+# Rows beside the known anomalies, all splits: a fair sample in hash order that stands for the rest.
+# Known anomalies are all taken.
 KNOWN_ROWS = 20_000
 
 
@@ -121,12 +123,15 @@ def assess_model(artifacts: Path, run: Run, seed: int, labels: str) -> Assessmen
     return made
 
 
-def documents_of(run: Run) -> DocumentSet | None:
+def later_documents(run: Run) -> list[dict[str, Any]]:
+    """Raw documents of split ``later``; none where the run has none."""
+    return read_documents(run.evaluation_path) if run.evaluation_path else []
+
+
+def documents_of(run: Run, draws: Draws = "seeds") -> DocumentSet | None:
     """Ordinary documents and injected ones; None where the run has too few to say anything."""
-    if run.evaluation_path is None:
-        return None
-    documents = read_documents(run.evaluation_path)
-    return DocumentSet.make(documents) if len(documents) >= LEAST_DOCUMENTS else None
+    documents = later_documents(run)
+    return DocumentSet.make(documents, draws) if len(documents) >= LEAST_DOCUMENTS else None
 
 
 def training_rows(table: FeatureTable) -> np.ndarray:
@@ -164,7 +169,10 @@ def _table_rows(table: FeatureTable, labels: Mapping[tuple[str, int], str]) -> t
                     anomalies[n_kept + place] = label
             kept.append((block.matrix[wanted], block.values[wanted]))
             n_kept += len(wanted)
-    return np.concatenate(train), KnownRows(_rows_of_table(kept), anomalies)
+    # Every anomaly is there but of the ordinary rows a sample only: unweighted, precision would be too high.
+    sampled = n_kept - len(anomalies)
+    weight = (table.n_rows - len(anomalies)) / sampled if sampled else 1.0
+    return np.concatenate(train), KnownRows(_rows_of_table(kept), anomalies, weight)
 
 
 def _rows_of_table(kept: Sequence[tuple[np.ndarray, np.ndarray]]) -> Rows:

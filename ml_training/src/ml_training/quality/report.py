@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ml_training import plots
-from ml_training.quality.assessment import KNOWN, MEAN, OURS, WORST, Assessment, Table
+from ml_training.quality.assessment import KNOWN, OURS, Assessment, Table
+from ml_training.quality.comparison import MEAN, WORST
 from ml_training.quality.measures import MEASURES
+from ml_training.quality.verdict import verdict
 from ml_training.tables import page, table
 
 MEASURE_NAMES = {
@@ -62,6 +64,7 @@ def plain_text(assessment: Assessment, measure: str = "roc_auc") -> str:
             cells = (f"{values[detector]:>{max(5, len(kind))}.3f}" for kind, values in rows)
             lines.append(f"{detector:<{width}}  " + "  ".join(cells))
         lines.append("")
+    lines += map(str, verdict(assessment))
     lines += [f"not installed and so not compared: {name}" for name in assessment.absent]
     lines += assessment.notes
     return "\n".join(lines).rstrip() + "\n"
@@ -95,6 +98,8 @@ def _page(assessment: Assessment, facts: Mapping[str, Any]) -> str:
         table(["", ""], [[escape(str(k)), escape(str(v))] for k, v in facts.items()], frozenset()),
         table(["rows", ""], [[escape(k), f"{v:,}"] for k, v in assessment.rows.items()], frozenset({1})),
     ]
+    for line in verdict(assessment):
+        parts.append(f"<p>{escape(str(line))}</p>")
     for note in [
         *assessment.notes,
         *(f"{name} is not installed and was not compared." for name in assessment.absent),
