@@ -91,6 +91,24 @@ def test_an_upgrade_is_answered_and_ends() -> None:
     assert not request.keep_alive
 
 
+def test_an_upgrade_ends_the_connection_only_behind_what_came_before() -> None:
+    first, second = read(
+        b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+        b"GET /b HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    ).ready
+    assert first.keep_alive and not second.keep_alive
+
+
+def test_bytes_are_counted_until_they_are_taken() -> None:
+    reader = read(
+        b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nxyz" * 2 + b"POST /b HTTP/1.1\r\n"
+    )
+    assert (reader.ready_bytes, reader.body_bytes) == (6, 0)
+    assert reader.take().body == b"xyz" and reader.ready_bytes == 3
+    reader.drop_all()
+    assert (reader.ready_bytes, len(reader.ready)) == (0, 0)
+
+
 def test_the_head_of_an_answer() -> None:
     head = ResponseHead()
     head.start("200 OK", [("Content-Type", "text/plain"), ("Connection", "x")])

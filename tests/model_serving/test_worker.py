@@ -1,7 +1,10 @@
 """The worker as it runs: connections, slow senders, draining."""
 
 import json
+import logging
 import os
+import re
+import selectors
 import signal
 import socket
 import threading
@@ -13,6 +16,8 @@ from typing import Any
 
 import pytest
 from artifact import pull_request
+from gunicorn.config import Config
+from model_serving.worker import Connection, EventWorker
 from service_process import ServiceProcess
 
 
@@ -27,7 +32,7 @@ def post(body: bytes, path: str = "/predict", more: bytes = b"") -> bytes:
     )
 
 
-def read_answer(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
+def read_answer(sock: socket.socket, *, more_may_follow: bool = False) -> tuple[int, dict[str, str], bytes]:
     """One answer from a connection."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -41,7 +46,7 @@ def read_answer(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
     length = int(headers.get("content-length", 0))
     while len(body) < length:
         body += sock.recv(65536)
-    assert len(body) == length
+    assert len(body) == length or more_may_follow
     return int(lines[0].split()[1]), headers, body
 
 
@@ -124,6 +129,104 @@ def test_those_that_arrive_at_once_get_each_their_own_answer(start: Any) -> None
         assert (first[0], second[0], third[0]) == (b"200", b"400", b"200")
         assert (first[1]["number"], third[1]["number"]) == (pull["number"], 7)
         sock.close()
+
+
+@pytest.mark.parametrize("path", ["/predict", "/model", "/health"])
+def test_a_good_request_is_answered_before_the_garbage_behind_it_is_refused(
+    start: Any, body: bytes, path: str
+) -> None:
+    service = start()
+    # One that is answered with others, one by a thread, one in place.
+    good = post(body) if path == "/predict" else b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode()
+    for count in (1, 3):
+        with connect(service) as sock:
+            sock.sendall(good * count + b"nonsense\r\n\r\n")
+            data = b""
+            while part := sock.recv(65536):
+                data += part
+        assert re.findall(rb"HTTP/1.1 (\d+) ", data) == [b"200"] * count + [b"400"], data
+
+
+def test_continue_waits_for_the_answer_before_it(start: Any, body: bytes) -> None:
+    service = start()
+    head, _, rest = post(body, more=b"Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+    with connect(service) as sock:
+        sock.sendall(b"GET /model HTTP/1.1\r\nHost: a\r\n\r\n" + head + b"\r\n\r\n")
+        assert b'"workers"' in read_answer(sock, more_may_follow=True)[2]
+        sock.sendall(rest)
+        data = b""
+        while b'"request_id"' not in data:
+            data += sock.recv(65536)
+        assert data.count(b"HTTP/1.1 ") == data.count(b"HTTP/1.1 100") + 1
+
+
+class Idle:
+    """An application whose requests all go to a thread, of which there is one, and it is held up."""
+
+    buffer_bytes = 250_000
+    threads = 1
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def wsgi(self) -> Any:
+        return self
+
+    def runs_inline(self, method: str, path: str) -> bool:
+        return False
+
+    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
+        self.go.wait(60)
+        start_response("200 OK", [])
+        return [b"done"]
+
+
+def test_complete_bodies_that_wait_count_as_memory() -> None:
+    app = Idle()
+    worker = EventWorker(1, os.getppid(), [], app, 30, Config(), logging.getLogger("worker"))
+    worker.selector = selectors.DefaultSelector()
+    worker.PIPE = os.pipe()
+    worker.load_wsgi()
+    worker._begin()
+    ends = [socket.socketpair() for _ in range(4)]
+
+    def feed(number: int, data: bytes) -> Connection:
+        ours, theirs = ends[number]
+        ours.setblocking(False)
+        connection = worker.connections.get(ours.fileno()) or Connection(ours, ("", 0), worker.limits)
+        worker.connections[ours.fileno()] = connection
+        worker._watch(connection)
+        while data:
+            sent = theirs.send(data[:60_000])
+            data = data[sent:]
+            worker._receive(connection)
+        return connection
+
+    whole = post(b"x" * 100_000)
+    worked, waiting = feed(0, whole), feed(1, whole)
+    assert worker.buffered == 200_000  # one in the thread, one for it
+    part = feed(2, whole[:-1])
+    assert worker.buffered > worker.most_buffered and not part.events  # paused
+    small = feed(3, whole[:1000])
+    assert small.events  # a small one goes on
+    worker._close(small)
+    assert worker.buffered == waiting.held + worked.held + part.held == 299_999
+    app.go.set()
+    wait_for(lambda: len(worker.finished) == 2)
+    worker._woken(None)
+    assert worker.buffered == part.held == 99_999
+    worker._expire(part, time.monotonic())
+    assert part.events  # there is room again
+    worker._close(part)
+    assert worker.buffered == 0
+    worker.pool.shutdown()
+    for ours, theirs in ends:
+        ours.close()
+        theirs.close()
+    for descriptor in (*worker.PIPE, worker.wake_read, worker.wake_write):
+        os.close(descriptor)
+    worker.selector.close()
+    worker.tmp.close()
 
 
 def test_slow_senders_hold_nobody_up_and_are_ended(start: Any, body: bytes) -> None:

@@ -115,11 +115,13 @@ def _unquoted(path: str) -> str:
 
 
 class RequestReader:
-    """Feeds on bytes; complete requests stand in `ready`."""
+    """Feeds on bytes; complete requests stand in `ready`. body_bytes are those of the request that still comes in,
+    ready_bytes those of the complete ones."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.ready: deque[Request] = deque()
+        self.ready_bytes = 0
         self.wants_continue = False
         self._parser = httptools.HttpRequestParser(self)
         self._refused: Refused | None = None
@@ -148,8 +150,8 @@ class RequestReader:
         except httptools.HttpParserUpgrade:
             # No protocol but HTTP/1.1 here: the request is answered as if it had not asked, then it is over.
             self._upgraded = True
-            for request in self.ready:
-                request.keep_alive = False
+            if self.ready:
+                self.ready[-1].keep_alive = False
         except httptools.HttpParserError as error:
             if self._refused is None:
                 raise Refused(HTTPStatus.BAD_REQUEST, f"this is no HTTP/1.1 request: {error}") from error
@@ -158,6 +160,22 @@ class RequestReader:
         most = self.limits.target + self.limits.headers
         if self.in_request and not self._in_body and self._head_bytes > most:
             raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a head of more than {most} bytes")
+
+    def take(self) -> Request:
+        """The first of the complete requests."""
+        request = self.ready.popleft()
+        self.ready_bytes -= len(request.body)
+        return request
+
+    def drop(self) -> None:
+        """Forget the request that still comes in."""
+        self._chunks, self.body_bytes, self.in_request = [], 0, False
+
+    def drop_all(self) -> None:
+        """Forget the complete requests, too."""
+        self.drop()
+        self.ready.clear()
+        self.ready_bytes = 0
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         # Exceptions in callbacks come out of httptools wrapped; keep the first and raise it from feed().
@@ -202,6 +220,7 @@ class RequestReader:
             self._refuse_body()
 
     def on_message_complete(self) -> None:
+        self.ready_bytes += self.body_bytes
         self.ready.append(
             Request(
                 self._parser.get_method().decode("latin-1"),

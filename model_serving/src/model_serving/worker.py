@@ -55,13 +55,18 @@ LINGER_SECONDS = 2.0
 class Connection:
     """A client's connection and where it stands."""
 
-    __slots__ = ("busy", "client", "closing", "events", "out", "reader", "since", "sock")
+    __slots__ = (
+        "busy", "client", "closing", "events", "held", "out", "reader", "refused", "since", "sock", "working",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, client: tuple[str, int], limits: Limits) -> None:
         self.sock, self.client = sock, client
         self.reader = RequestReader(limits)
         self.out: bytes | memoryview = b""
         self.busy = False  # a thread works on its request
+        self.working = 0  # bytes of the body of that request
+        self.held = 0  # bytes of all its bodies, as counted by the worker
+        self.refused: Refused | None = None  # answered when the requests before it are
         self.closing = False  # close once `out` is sent
         self.since = time.monotonic()  # start of the request, of the answer or of the pause now going on
         self.events = 0
@@ -69,7 +74,12 @@ class Connection:
     @property
     def idle(self) -> bool:
         """Between two requests."""
-        return not (self.busy or self.out or self.reader.in_request or self.reader.ready)
+        return not (self.busy or self.out or self.reader.in_request or self.behind)
+
+    @property
+    def behind(self) -> bool:
+        """Whether something complete waits for its turn."""
+        return bool(self.reader.ready) or self.refused is not None
 
 
 class EventWorker(Worker):  # type: ignore[misc]
@@ -116,22 +126,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         self.most_buffered = int(getattr(app, "buffer_bytes", 256 * 1024 * 1024))
 
     def run(self) -> None:
-        self.connections: dict[int, Connection] = {}
-        self.finished: deque[tuple[Connection, Request, bytes, bool]] = deque()
-        self.joined: list[tuple[Connection, Request]] = []
-        # One buffer for all: a new one of this size for each read would come from the kernel and go back to it.
-        self.buffer = memoryview(bytearray(READ_BYTES))
-        self.accepting = False
-        self.newest: Connection | None = None  # taken just now: the next one is left to the other workers
-        self.shares_until = 0.0
-        self.listeners_closed = False
-        self.buffered = 0
-        self.pool = ThreadPoolExecutor(int(getattr(self.wsgi, "threads", 4)), "request")
-        self.wake_read, self.wake_write = os.pipe()
-        os.set_blocking(self.wake_read, False)
-        os.set_blocking(self.wake_write, False)
-        self.selector.register(self.wake_read, selectors.EVENT_READ, self._woken)
-        self.selector.register(self.PIPE[0], selectors.EVENT_READ, self._signalled)
+        self._begin()
         self._accept_more()
         next_tick = 0.0
         try:
@@ -155,6 +150,25 @@ class EventWorker(Worker):  # type: ignore[misc]
             for connection in list(self.connections.values()):
                 self._close(connection)
             getattr(self.wsgi, "close", lambda: None)()
+
+    def _begin(self) -> None:
+        """What the loop works with."""
+        self.connections: dict[int, Connection] = {}
+        self.finished: deque[tuple[Connection, Request, bytes, bool]] = deque()
+        self.joined: list[tuple[Connection, Request]] = []
+        # One buffer for all: a new one of this size for each read would come from the kernel and go back to it.
+        self.buffer = memoryview(bytearray(READ_BYTES))
+        self.accepting = False
+        self.newest: Connection | None = None  # taken just now: the next one is left to the other workers
+        self.shares_until = 0.0
+        self.listeners_closed = False
+        self.buffered = 0
+        self.pool = ThreadPoolExecutor(int(getattr(self.wsgi, "threads", 4)), "request")
+        self.wake_read, self.wake_write = os.pipe()
+        os.set_blocking(self.wake_read, False)
+        os.set_blocking(self.wake_write, False)
+        self.selector.register(self.wake_read, selectors.EVENT_READ, self._woken)
+        self.selector.register(self.PIPE[0], selectors.EVENT_READ, self._signalled)
 
     # Accepting.
 
@@ -237,30 +251,30 @@ class EventWorker(Worker):  # type: ignore[misc]
         if connection.closing:  # its last answer is sent; what still comes is thrown away
             return
         reader = connection.reader
-        was_in_request, before = reader.in_request, reader.body_bytes
+        was_in_request = reader.in_request
         try:
             reader.feed(self.buffer[:length])
         except Refused as refused:
-            self.buffered -= before
-            reader.body_bytes = 0
-            self._refuse(connection, refused)
-            return
-        self.buffered += reader.body_bytes - before
+            reader.drop()
+            connection.refused = refused
+        self._count(connection)
         if reader.in_request and not was_in_request:
             connection.since = time.monotonic()
-        if reader.wants_continue and reader.in_request:
-            reader.wants_continue = False
-            self._answer(connection, CONTINUE, close=False)
-        if reader.ready:
-            self._serve(connection)
-        else:
-            self._watch(connection)
+        self._serve(connection)
+
+    def _count(self, connection: Connection) -> None:
+        """Bring the sum of what all connections hold up to date with this one."""
+        reader = connection.reader
+        held = reader.body_bytes + reader.ready_bytes + connection.working
+        self.buffered += held - connection.held
+        connection.held = held
 
     def _serve(self, connection: Connection) -> None:
-        """Handle the complete requests of a connection, one after the other."""
-        ready = connection.reader.ready
-        while ready and not (connection.busy or connection.out or connection.closing):
-            request = ready.popleft()
+        """Handle the complete requests of a connection, one after the other, then what came behind them."""
+        reader = connection.reader
+        while reader.ready and not (connection.busy or connection.out or connection.closing):
+            request = reader.take()
+            connection.working = len(request.body)
             if self.joins(request):
                 self.nr += 1
                 connection.busy = True
@@ -273,8 +287,17 @@ class EventWorker(Worker):  # type: ignore[misc]
                 connection.busy = True
                 self.nr += 1
                 self.pool.submit(self._handle_in_thread, connection, request)
-        if connection.sock.fileno() >= 0:
-            self._watch(connection)
+        if connection.sock.fileno() < 0:
+            return
+        if not (reader.ready or connection.busy or connection.out or connection.closing):
+            if connection.refused is not None:
+                self._refuse(connection, connection.refused)
+                return
+            if reader.wants_continue and reader.in_request:
+                reader.wants_continue = False
+                self._answer(connection, CONTINUE, close=False)
+                return
+        self._watch(connection)
 
     def _answer_together(self) -> None:
         """Answer the requests that have joined since the last look for events."""
@@ -289,10 +312,10 @@ class EventWorker(Worker):  # type: ignore[misc]
                 self._answered(connection, request, failed, True)
             return
         for (connection, request), (status, headers, body) in zip(joined, answers, strict=True):
-            close = closing or not request.keep_alive
+            close = not request.keep_alive or (closing and not connection.behind)
             head = response_head(status, headers, close=close, http10=request.version == "1.0")
             self._answered(connection, request, head + body, close)
-            if connection.reader.ready and connection.sock.fileno() >= 0:
+            if connection.behind and connection.sock.fileno() >= 0:
                 self._serve(connection)
 
     def _handle_in_thread(self, connection: Connection, request: Request) -> None:
@@ -304,7 +327,7 @@ class EventWorker(Worker):  # type: ignore[misc]
 
     def _handle(self, connection: Connection, request: Request) -> tuple[bytes, bool]:
         """Run the application; the whole response as bytes, and whether the connection ends with it."""
-        close = not request.keep_alive or self.draining_since is not None
+        close = not request.keep_alive or (self.draining_since is not None and not connection.behind)
         try:
             server = connection.sock.getsockname()
             server = (server[0], server[1]) if isinstance(server, tuple) else ("", 0)
@@ -324,7 +347,8 @@ class EventWorker(Worker):  # type: ignore[misc]
             return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log of the service"), True
 
     def _answered(self, connection: Connection, request: Request, data: bytes, close: bool) -> None:
-        connection.busy = False
+        connection.busy, connection.working = False, 0
+        self._count(connection)
         if connection is self.newest:
             self._accept_more(connection)
         if connection.sock.fileno() < 0:
@@ -338,6 +362,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         self._send(connection, then_serve=False)
 
     def _refuse(self, connection: Connection, refused: Refused) -> None:
+        connection.refused = None
         getattr(self.wsgi, "refused", lambda status: None)(int(refused.status))
         self._answer(connection, problem_response(refused.status, refused.detail), close=True)
 
@@ -363,7 +388,7 @@ class EventWorker(Worker):  # type: ignore[misc]
                 self._close(connection)
                 return
             self._watch(connection)
-        elif then_serve and connection.reader.ready:
+        elif then_serve and connection.behind:
             self._serve(connection)
         else:
             self._watch(connection)
@@ -372,8 +397,8 @@ class EventWorker(Worker):  # type: ignore[misc]
         number = connection.sock.fileno()
         if number < 0:
             return
-        self.buffered -= connection.reader.body_bytes
-        connection.reader.body_bytes = 0
+        connection.reader.drop_all()
+        self._count(connection)  # the request that a thread still works on stays until it is done
         if connection.events:
             self.selector.unregister(connection.sock)
             connection.events = 0
@@ -391,7 +416,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         while self.finished:
             connection, request, data, close = self.finished.popleft()
             self._answered(connection, request, data, close)
-            if connection.sock.fileno() >= 0 and connection.reader.ready:
+            if connection.sock.fileno() >= 0 and connection.behind:
                 self._serve(connection)
 
     def _signalled(self, _fileobj: Any) -> None:
