@@ -1,6 +1,8 @@
 """The drift job's report as the service shows it."""
 
 import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,62 @@ def test_a_report_without_page_or_with_a_strange_run_id(shown: Shown) -> None:
     (shown.folder.parent / "secret" / "report.html").write_text("secret")
     shown.write("latest.json", {**REPORT, "run_id": "../secret"})
     assert shown.client.get("/drift/report").status_code == 404
+
+
+class Counted:
+    """A store that counts what is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store, self.read = FolderStore(folder), Counter[str]()
+
+    def get(self, path: str) -> bytes | None:
+        self.read[path.rpartition("/")[2]] += 1
+        return self.store.get(path)
+
+
+def test_a_page_is_read_once_a_run(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Counted(shown.folder.parent)
+    monkeypatch.setattr(shown.reports, "_store", store)
+    shown.write("latest.json", REPORT)
+    shown.write(f"{REPORT['run_id']}/report.html", "<html>first</html>")
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: shown.client.get("/drift/report").get_data(as_text=True), range(5)))
+    assert set(answers) == {"<html>first</html>"} and store.read["report.html"] == 1
+    answer = shown.client.get("/drift/report")
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    again = shown.client.get("/drift/report", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.get_data()) == (304, b"")
+    assert (
+        again.headers["ETag"] == answer.headers["ETag"]
+        and "sandbox" in again.headers["Content-Security-Policy"]
+    )
+    # The next run's is another.
+    shown.write("latest.json", {**REPORT, "run_id": "20261123T031000Z-abc124"})
+    shown.write("20261123T031000Z-abc124/report.html", "<html>second</html>")
+    again = shown.client.get("/drift/report", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.get_data()) == (200, b"<html>second</html>")
+    assert store.read["report.html"] == 2
+    # A browser that has it needs no page in the store.
+    (shown.folder / "20261123T031000Z-abc124" / "report.html").unlink()
+    again = shown.client.get("/drift/report", headers={"If-None-Match": again.headers["ETag"]})
+    assert again.status_code == 304
+
+
+def test_a_page_beyond_the_limit_is_not_kept(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_KEPT_BYTES", 10)
+    shown.write("latest.json", REPORT)
+    shown.write(f"{REPORT['run_id']}/report.html", "<html>much</html>")
+    for _ in range(2):
+        assert shown.client.get("/drift/report").status_code == 200
+        assert shown.reports._page is None
+
+
+def test_when_the_last_retraining_began(shown: Shown) -> None:
+    shown.write("started-retraining.json", {"number": 4, "claimed_at": "2026-11-23T04:00:00+00:00"})
+    lines = shown.client.get("/metrics").get_data(as_text=True).splitlines()
+    assert "model_serving_retraining_start_time_seconds 1795406400.0" in lines
+    shown.write("started-retraining.json", {"number": 4})
+    assert "retraining_start" not in shown.client.get("/metrics").get_data(as_text=True)
 
 
 def test_metrics_of_the_latest_report(shown: Shown) -> None:

@@ -3,15 +3,17 @@
     drift-runs/latest.json               the newest report (drift_detection/README.md)
     drift-runs/{run_id}/report.html      its page
     drift-runs/latest-retraining.json    how the last retraining ended
+    drift-runs/started-retraining.json   when the last one began, ended or not
 
-    name                                       labels     what
-    model_serving_drift_score                  -          1: scores drifted, else the share of drifted groups
-    model_serving_drift_alarm                  -          1 for an alarm
-    model_serving_drift_group                  group      1 for a drifted group
-    model_serving_drift_window_rows            -          rows of the window
-    model_serving_drift_report_time_seconds    -          when the report was made
-    model_serving_drift_model_info             version    1: the version that was judged
-    model_serving_retraining_end_time_seconds  outcome    when the last retraining ended, and how
+    name                                         labels     what
+    model_serving_drift_score                    -          1: scores drifted, else the share of drifted groups
+    model_serving_drift_alarm                    -          1 for an alarm
+    model_serving_drift_group                    group      1 for a drifted group
+    model_serving_drift_window_rows              -          rows of the window
+    model_serving_drift_report_time_seconds      -          when the report was made
+    model_serving_drift_model_info               version    1: the version that was judged
+    model_serving_retraining_start_time_seconds  -          when the last retraining began
+    model_serving_retraining_end_time_seconds    outcome    when the last one to end did so, and how
 
 All of them stand in the answer to every scrape of every replica, as of at most TTL_SECONDS ago.
 """
@@ -23,6 +25,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -32,12 +35,23 @@ from model_serving.traffic import Store
 
 LATEST = "drift-runs/latest.json"
 RETRAINING = "drift-runs/latest-retraining.json"
+STARTED = "drift-runs/started-retraining.json"
 TTL_SECONDS = 10.0
+# A page is some 7 MB. A larger one than this is read for each request rather than kept.
+MOST_KEPT_BYTES = 16_000_000
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 
 
 class StoreFailed(Exception):
     """The object store did not answer."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page of a run; a run's page never changes."""
+
+    run_id: str
+    content: bytes
 
 
 class DriftReports:
@@ -50,6 +64,9 @@ class DriftReports:
         self._failed = False
         self._latest: dict[str, Any] | None = None
         self._retraining: dict[str, Any] | None = None
+        self._started: dict[str, Any] | None = None
+        self._page_lock = threading.Lock()
+        self._page: Page | None = None
 
     def latest(self) -> dict[str, Any] | None:
         """The newest report, None before the first; raises StoreFailed."""
@@ -63,16 +80,34 @@ class DriftReports:
         self._refresh()
         return self._retraining
 
-    def page(self) -> bytes | None:
-        """The page of the newest report, None where it has none; raises StoreFailed."""
+    def page_run(self) -> str | None:
+        """The newest report's run where it has a page; raises StoreFailed."""
         report = self.latest()
         run_id = str(report.get("run_id")) if report and report.get("page") else ""
-        if not _RUN_ID(run_id):
+        return run_id if _RUN_ID(run_id) else None
+
+    def page(self) -> Page | None:
+        """The page of the newest report, None where it has none; raises StoreFailed.
+
+        The last one that was asked for is kept; several who ask at once wait for one read.
+        """
+        run_id = self.page_run()
+        if run_id is None:
             return None
-        try:
-            return self._store.get(f"drift-runs/{run_id}/report.html")
-        except Exception as error:
-            raise StoreFailed from error
+        with self._page_lock:
+            if self._page is not None and self._page.run_id == run_id:
+                return self._page
+            self._page = None  # before the next one is there: never two at a time
+            try:
+                content = self._store.get(f"drift-runs/{run_id}/report.html")
+            except Exception as error:
+                raise StoreFailed from error
+            if content is None:
+                return None
+            found = Page(run_id, content)
+            if len(content) <= MOST_KEPT_BYTES:
+                self._page = found
+            return found
 
     def _refresh(self) -> None:
         with self._lock:
@@ -81,6 +116,7 @@ class DriftReports:
             try:
                 self._latest = _report(self._object(LATEST))
                 self._retraining = self._object(RETRAINING)
+                self._started = self._object(STARTED)
                 self._failed = False
             except Exception as error:
                 self._failed = True
@@ -95,7 +131,11 @@ class DriftReports:
     def exposition(self) -> bytes:
         """Lines for /metrics; none where there is no report."""
         self._refresh()
-        lines = [*_report_lines(self._latest or {}), *_retraining_lines(self._retraining or {})]
+        lines = [
+            *_report_lines(self._latest or {}),
+            *_started_lines(self._started or {}),
+            *_retraining_lines(self._retraining or {}),
+        ]
         return "".join(f"model_serving_{line}\n" for line in lines).encode()
 
 
@@ -122,6 +162,13 @@ def _report_lines(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"drift_score {float(report['drift_score'])}"
             for group in report["groups"]:
                 yield f'drift_group{{group="{_label(group["name"])}"}} {float(bool(group["drifted"]))}'
+    except (KeyError, TypeError, ValueError):
+        return
+
+
+def _started_lines(started: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        yield f"retraining_start_time_seconds {_seconds(started['claimed_at'])}"
     except (KeyError, TypeError, ValueError):
         return
 

@@ -34,7 +34,8 @@ REPORT_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
+    # A page is megabytes: a browser keeps it and asks whether it is still the newest.
+    "Cache-Control": "private, no-cache",
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -160,15 +161,21 @@ def add_drift(flask: Flask, drift: DriftReports | None, simulation: Simulation |
     @flask.get("/drift/report")
     def page() -> Response:
         try:
-            content = reports().page()
+            run_id = reports().page_run()
+            known = run_id is not None and request.if_none_match.contains(run_id)
+            found = None if known else reports().page()
         except StoreFailed as error:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE, "store", "the object store did not answer"
             ) from error
-        if content is None:
+        if known:
+            answer = Response(status=HTTPStatus.NOT_MODIFIED)
+        elif found is not None:
+            answer, run_id = Response(found.content, content_type="text/html; charset=utf-8"), found.run_id
+        else:
             raise Problem(HTTPStatus.NOT_FOUND, "no-report", "the newest drift report has no page")
-        answer = Response(content, content_type="text/html; charset=utf-8")
         answer.headers.update(REPORT_HEADERS)
+        answer.set_etag(str(run_id))
         return answer
 
     @flask.post("/simulate-drift")
