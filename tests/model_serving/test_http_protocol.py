@@ -50,7 +50,7 @@ def test_an_escaped_path_and_an_absolute_target() -> None:
     assert request.environ(("", 0), ("", 0), None)["PATH_INFO"] == "/a b"
     (request,) = read(b"GET http://other/x?y=1 HTTP/1.1\r\nHost: a\r\n\r\n").ready
     environ = request.environ(("", 0), ("", 0), None)
-    assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == ("/x", "y=1")
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"], request.path) == ("/x", "y=1", "/x")
 
 
 def test_a_header_with_an_underscore_cannot_pass_for_another() -> None:
@@ -74,6 +74,9 @@ def test_a_header_with_an_underscore_cannot_pass_for_another() -> None:
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"GET / HTTP/9.9\r\n\r\n", 400),
         (b"nonsense\r\n\r\n", 400),
+        (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET http://a:99999/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ],
 )
 def test_what_is_refused(raw: bytes, status: int | None) -> None:

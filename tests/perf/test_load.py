@@ -191,6 +191,14 @@ def test_failures_of_a_long_run() -> None:
     assert "11 of 10000" in complaints(many, LoadSettings())[0]
 
 
+def test_a_kind_of_request_without_a_bound_of_its_own_has_that_of_the_others() -> None:
+    from perf.judgement import Result, Route, complaints
+
+    route = Route("something new", 100, 0, 100.0, 1.0, 600.0, 700.0)
+    (said,) = complaints(Result(8, 1.0, 100, 0, 100.0, 0.1, (route,), {}), LoadSettings())
+    assert said == "something new: 95th percentile 600 ms, expected at most 500"
+
+
 def sample(instance: str, good: int, bad: int) -> str:
     return (
         f'model_serving_instance_info{{instance="{instance}"}} 1.0\n'

@@ -64,13 +64,6 @@ class Request:
     def environ(self, server: tuple[str, int], client: tuple[str, int], errors: Any) -> dict[str, Any]:
         """The WSGI environment (PEP 3333)."""
         target = self.target
-        if not target.startswith(b"/"):  # absolute form; RFC 9112 section 3.2.2
-            parsed = httptools.parse_url(target) if target != b"*" else None
-            target = (
-                b"*"
-                if parsed is None
-                else (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
-            )
         raw, _, query = target.partition(b"?")
         path = raw.decode("latin-1")
         environ: dict[str, Any] = {
@@ -212,6 +205,17 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         self._in_body = True
+        if not self._target.startswith(b"/") and self._target != b"*":
+            self._target = self._origin_form(self._target)
+
+    def _origin_form(self, target: bytes) -> bytes:
+        """The path and query of a target with scheme and host in it (RFC 9112 section 3.2.2)."""
+        try:
+            parsed = httptools.parse_url(target)
+        except httptools.HttpParserInvalidURLError:  # what CONNECT asks for, too: this is no proxy
+            self._refuse(HTTPStatus.BAD_REQUEST, "the target is neither a path nor an address with a path")
+            raise
+        return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
 
     def on_body(self, part: bytes) -> None:
         self._chunks.append(part)

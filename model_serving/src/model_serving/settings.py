@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from model_registry.object_store import S3Access
 from pydantic import Field, SecretStr
 from stage_runtime.settings import StageSettings
+
+from model_serving.cores import cores_given
 
 
 class Settings(StageSettings):
@@ -31,7 +33,12 @@ class Settings(StageSettings):
 
     host: str = Field(default="127.0.0.1", description="address to listen on; in a container 0.0.0.0")
     port: int = Field(default=8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    workers: int = Field(default=0, ge=0, le=64, description="processes; 0 is one for each core given")
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="processes; 0 is one for each core given, by affinity and by a container's CPU quota",
+    )
     threads: int = Field(
         default=4, ge=1, le=64, description="threads a worker for requests that wait (reload, dashboard)"
     )
@@ -127,10 +134,10 @@ class Settings(StageSettings):
         default=SecretStr(""), description="key of the authors' pseudonyms, the same as in data_fetch"
     )
 
-    @property
+    @cached_property
     def worker_count(self) -> int:
-        """Processes to run: as set, or one for each core that this process may use."""
-        return self.workers or len(os.sched_getaffinity(0))
+        """Processes to run: as set, or one for each core that this process may use, as it was when first asked."""
+        return self.workers or cores_given()
 
     @property
     def s3(self) -> S3Access:
