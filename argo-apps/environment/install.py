@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Turns a cluster's page of values into what is applied by hand once, and again when a value changes.
 
-    python argo-apps/environment/install.py MY-VALUES.yaml | kubectl apply -f -
+    python argo-apps/environment/install.py [--first] MY-VALUES.yaml | kubectl apply -f -
 
-Prints the namespaces, the ConfigMap `environment` for each of them, Argo CD's AppProject and the Application with
-this cluster's host, sizes and optional parts as patches. Everything else comes from Git. Exit codes: 0, 2 wrong values.
+Prints the namespaces, the ConfigMap `environment` for each of them, the account with which Vault reviews tokens, Argo
+CD's AppProject and the Application with this cluster's host, sizes and optional parts as patches. Everything else comes
+from Git. With --first without project and Application: what Vault's set-up and the pull secret need, before Argo CD
+starts the first Job. Exit codes: 0, 2 wrong values.
 """
 
 import re
@@ -35,6 +37,7 @@ KEYS: dict[str, type] = {
     "host": str,
     "cluster_issuer": str,
     "ingress_class": str,
+    "ingress_namespace": str,
     "components": list,
     "serving_replicas_min": int,
     "serving_replicas_max": int,
@@ -82,6 +85,11 @@ def checked(values: object) -> dict[str, Any]:
             )
         if isinstance(value, dict | list) or value is None:
             raise ValuesError(f"settings.{key}: expected a text or a number, found {value!r}")
+    if "drift" in values["components"] and not values["settings"].get("DATA_ROOT"):
+        raise ValuesError(
+            "settings.DATA_ROOT: expected s3a://BUCKET, as `drift` is among the components: "
+            "without it serving records no traffic to judge"
+        )
     return values
 
 
@@ -99,7 +107,16 @@ def patches(values: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"op": "replace", "path": "/spec/minReplicas", "value": values["serving_replicas_min"]},
         {"op": "replace", "path": "/spec/maxReplicas", "value": values["serving_replicas_max"]},
     ]
+    # The first source that the policy lets in is the ingress controller.
+    name = "namespaceSelector/matchLabels/kubernetes.io~1metadata.name"
+    let_in = [
+        {"op": "replace", "path": f"/spec/ingress/0/from/0/{name}", "value": values["ingress_namespace"]}
+    ]
     return [
+        {
+            "target": {"kind": "NetworkPolicy", "name": "model-serving"},
+            "patch": yaml.safe_dump(let_in, sort_keys=False),
+        },
         {
             "target": {"kind": "Ingress", "name": "model-serving"},
             "patch": yaml.safe_dump(ingress, sort_keys=False),
@@ -155,19 +172,32 @@ def objects(values: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for namespace in namespaces
     ]
-    return [*namespaces, *configs, project, *applications]
+    return [*namespaces, *configs, *reviewer(), project, *applications]
+
+
+def reviewer() -> list[dict[str, Any]]:
+    """The account with which Vault reviews tokens, as Argo CD will apply it."""
+    text = (ROOT / "base" / "vault-auth.yaml").read_text(encoding="utf-8")
+    found = list(yaml.safe_load_all(text))
+    for one in found:
+        if one["kind"] == "ServiceAccount":
+            one["metadata"]["namespace"] = "mlops"
+    return found
 
 
 def main(argv: Sequence[str]) -> int:
-    if len(argv) != 1 or argv[0] in {"-h", "--help"}:
+    first = "--first" in argv
+    pages = [argument for argument in argv if argument != "--first"]
+    if len(pages) != 1 or pages[0].startswith("-"):
         print(__doc__, file=sys.stderr)
-        return 0 if argv and argv[0] in {"-h", "--help"} else 2
+        return 0 if pages and pages[0] in {"-h", "--help"} else 2
     try:
-        values = checked(yaml.safe_load(Path(argv[0]).read_text(encoding="utf-8")))
+        values = checked(yaml.safe_load(Path(pages[0]).read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, ValuesError) as error:
-        print(f"install: {argv[0]}: {error}", file=sys.stderr)
+        print(f"install: {pages[0]}: {error}", file=sys.stderr)
         return 2
-    print(yaml.safe_dump_all(objects(values), sort_keys=False, width=120), end="")
+    made = [one for one in objects(values) if not (first and one["apiVersion"].startswith("argoproj.io"))]
+    print(yaml.safe_dump_all(made, sort_keys=False, width=120), end="")
     return 0
 
 

@@ -7,8 +7,9 @@
 # Needs vault and kubectl, the latter with the rights to read the cluster's address and to make a token for
 # vault-auth-sa. Settings: VAULT_PATH_AUTH (default auth/kubernetes/login; one per cluster where one Vault serves two),
 # KUBERNETES_HOST and KUBERNETES_CA_FILE (default: those of kubectl's current context), REVIEWER_DURATION
-# (default 8760h; the reviewer's token must be renewed by running this again before it ends; "none" where Vault runs in
-# this cluster and reviews with its own ServiceAccount).
+# (default 8760h, cut short where the cluster signs for less; the reviewer's token must be renewed by running this again
+# before it ends, which the last line says; "none" where Vault runs in this cluster and reviews with its own
+# ServiceAccount).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${VAULT_ADDR:?set it to the address of Vault}"
@@ -40,11 +41,17 @@ fi
 host=${KUBERNETES_HOST:-$(kubectl config view --minify -o 'jsonpath={.clusters[0].cluster.server}')}
 config=(kubernetes_host="$host" kubernetes_ca_cert="@$ca")
 if [ "${REVIEWER_DURATION:-8760h}" != none ]; then
+  token=$(kubectl -n mlops create token vault-auth-sa --duration "${REVIEWER_DURATION:-8760h}")
   # By standard input ("-"): on the command line other users of this machine could read the token.
-  kubectl -n mlops create token vault-auth-sa --duration "${REVIEWER_DURATION:-8760h}" |
-    vault write "auth/$mount/config" "${config[@]}" disable_local_ca_jwt=true token_reviewer_jwt=-
+  vault write "auth/$mount/config" "${config[@]}" disable_local_ca_jwt=true token_reviewer_jwt=- <<< "$token"
+  # A cluster may sign for a shorter time than asked for, and every login fails once it is over.
+  body=${token#*.} && body=$(tr '_-' '/+' <<< "${body%%.*}")
+  while [ $((${#body} % 4)) != 0 ]; do body=$body=; done
+  end=$(base64 -d <<< "$body" | sed -n 's/.*"exp": *\([0-9]*\).*/\1/p')
+  reviewed="until $(date -u -d "@$end" '+%F %H:%M UTC' 2> /dev/null || date -u -r "$end" '+%F %H:%M UTC')"
 else
   vault write "auth/$mount/config" "${config[@]}"
+  reviewed="with its own account"
 fi
 
 while IFS=$'\t' read -r role policy account namespaces; do
@@ -55,4 +62,4 @@ while IFS=$'\t' read -r role policy account namespaces; do
     audience=vault alias_name_source=serviceaccount_uid \
     token_policies="mlops-$policy" token_no_default_policy=true token_ttl=10m token_max_ttl=1h
 done < "$here/roles.tsv"
-echo "Vault is set up. What each stage's secret must hold: $here/README.md"
+echo "Vault is set up and reviews tokens $reviewed. What each stage's secret must hold: $here/README.md"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from rendering import render
 
 
 @pytest.fixture
@@ -19,11 +20,11 @@ def values(repository: Path) -> dict[str, Any]:
     return loaded
 
 
-def install(repository: Path, folder: Path, values: Any) -> subprocess.CompletedProcess[str]:
+def install(repository: Path, folder: Path, values: Any, *flags: str) -> subprocess.CompletedProcess[str]:
     page = folder / "values.yaml"
     page.write_text(yaml.safe_dump(values))
     script = repository / "argo-apps" / "environment" / "install.py"
-    return subprocess.run([sys.executable, str(script), str(page)], capture_output=True, text=True)
+    return subprocess.run([sys.executable, str(script), *flags, str(page)], capture_output=True, text=True)
 
 
 def test_the_page_decides_branch_host_sizes_and_settings(
@@ -33,8 +34,9 @@ def test_the_page_decides_branch_host_sizes_and_settings(
     done = install(repository, tmp_path, values)
     assert done.returncode == 0, done.stderr
     objects = list(yaml.safe_load_all(done.stdout))
-    assert [o["kind"] for o in objects] == ["Namespace", "ConfigMap", "AppProject", "Application"]
-    config, project, application = objects[1:]
+    kinds = ["Namespace", "ConfigMap", "ServiceAccount", "ClusterRoleBinding", "AppProject", "Application"]
+    assert [o["kind"] for o in objects] == kinds
+    config, *_, project, application = objects[1:]
     assert config["metadata"] | {"labels": 0} == {"name": "environment", "namespace": "mlops", "labels": 0}
     assert config["data"]["GITHUB_REPOS"] == "example/one,example/two"
     assert project["spec"]["sourceRepos"] == [values["repository"]]
@@ -42,8 +44,32 @@ def test_the_page_decides_branch_host_sizes_and_settings(
     assert (source["targetRevision"], source["repoURL"]) == ("main", values["repository"])
 
 
+def test_what_comes_first_starts_nothing_and_is_what_argo_cd_applies(
+    repository: Path, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    done = install(repository, tmp_path, values | {"components": ["drift"]}, "--first")
+    assert done.returncode == 0, done.stderr
+    objects = list(yaml.safe_load_all(done.stdout))
+    names = [(o["kind"], o["metadata"]["name"]) for o in objects]
+    assert names == [
+        ("Namespace", "mlops"),
+        ("Namespace", "argo-events"),
+        ("ConfigMap", "environment"),
+        ("ConfigMap", "environment"),
+        ("ServiceAccount", "vault-auth-sa"),
+        ("ClusterRoleBinding", "pr-anomaly-vault-auth"),
+    ]
+    rendered = list(yaml.safe_load_all(render(repository / "argo-apps" / "base")))
+    for mine in objects[-2:]:
+        (same,) = [o for o in rendered if o["metadata"]["name"] == mine["metadata"]["name"]]
+        assert same["metadata"].get("namespace") == mine["metadata"].get("namespace")
+        assert same.get("subjects") == mine.get("subjects")
+        assert same.get("roleRef") == mine.get("roleRef")
+
+
 def test_the_patches_apply_to_the_base(repository: Path, tmp_path: Path, values: dict[str, Any]) -> None:
     values |= {"host": "prs.example.org", "serving_replicas_min": 3, "serving_replicas_max": 9}
+    values["ingress_namespace"] = "traefik"
     application = list(yaml.safe_load_all(install(repository, tmp_path, values).stdout))[-1]
     overlay = repository / "var" / "test-overlay"
     overlay.mkdir(parents=True, exist_ok=True)
@@ -61,6 +87,10 @@ def test_the_patches_apply_to_the_base(repository: Path, tmp_path: Path, values:
     assert ingress["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == "letsencrypt"
     scaler = objects["HorizontalPodAutoscaler", "model-serving"]["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 9)
+    sources = objects["NetworkPolicy", "model-serving"]["spec"]["ingress"][0]["from"]
+    outside = [one["namespaceSelector"]["matchLabels"] for one in sources if "namespaceSelector" in one]
+    assert {"kubernetes.io/metadata.name": "traefik"} in outside
+    assert {"kubernetes.io/metadata.name": "ingress-nginx"} not in outside
 
 
 @pytest.mark.parametrize(
@@ -83,6 +113,10 @@ def test_the_patches_apply_to_the_base(repository: Path, tmp_path: Path, values:
             "settings.SIMULATE_DRIFT: it falsifies",
         ),
         ({"settings": {"VAULT_ADDR": "https://v", "A": None}}, "settings.A: expected a text"),
+        (
+            {"components": ["drift"], "settings": {"VAULT_ADDR": "https://v"}},
+            "settings.DATA_ROOT: expected s3a://BUCKET",
+        ),
     ],
 )
 def test_a_wrong_page_is_refused_by_name(
