@@ -1,20 +1,19 @@
-"""The registered model's golden request, flag rate and words, read from the registry, not from the service.
-
-The two REST calls and the two tables are the same that serving reads; a stage never imports another.
-"""
+"""The registered model's golden request, flag rate and words, read from the registry, not from the service."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
-from stage_runtime.exits import GateRefused, ServiceUnreachable, UnusableInput, WrongSettings, reaching
+from model_registry.artifacts import local_folder
+from model_registry.object_store import S3Access
+from model_registry.registry import open_registry
+from stage_runtime.exits import GateRefused, UnusableInput, reaching
 
 from perf.settings import GateSettings
 
@@ -64,16 +63,17 @@ def check_golden(settings: GateSettings, model: Registered) -> None:
 def read_registered(settings: GateSettings) -> Registered:
     """What is registered under the alias; raises UnusableInput where a file of it is missing or not as expected."""
     uri = settings.mlflow_tracking_uri
-    if urlsplit(uri).scheme in {"http", "https"}:
-        version, location = _by_http(settings)
-    elif uri.startswith("sqlite:///"):
-        version, location = _by_sqlite(settings)
-    else:
-        raise WrongSettings("MLFLOW_TRACKING_URI: expected http://…, https://… or sqlite:///FILE.")
-    golden, threshold, preprocessor = (
-        json.loads(_read(settings, location, f"artifacts/{name}.json"))
-        for name in ("golden", "threshold", "preprocessor")
+    found = open_registry(uri).resolve(settings.model_name, settings.model_alias)
+    access = S3Access(
+        settings.do_spaces_endpoint or None,
+        settings.do_spaces_access_key.get_secret_value(),
+        settings.do_spaces_secret_key.get_secret_value(),
     )
+    with tempfile.TemporaryDirectory(prefix="perf-model-") as cache:
+        files = local_folder(found, uri, Path(cache), access) / "artifacts"
+        golden, threshold, preprocessor = (
+            _read(files / f"{name}.json") for name in ("golden", "threshold", "preprocessor")
+        )
     try:
         # null: a corpus too small for later rows
         rates = threshold["flag_rate"]
@@ -85,81 +85,15 @@ def read_registered(settings: GateSettings) -> Registered:
             f"found otherwise ({error!r}). Train and register it again."
         ) from error
     words = [word for word in sorted(terms, key=lambda word: (-terms[word], word)) if ":" not in word]
-    return Registered(version, golden, rate, words[:WORDS])
+    return Registered(found.version, golden, rate, words[:WORDS])
 
 
-def _no_alias(settings: GateSettings) -> UnusableInput:
-    return UnusableInput(
-        f"Registry: expected the alias {settings.model_alias} of {settings.model_name}, found none."
-    )
-
-
-def _by_sqlite(settings: GateSettings) -> tuple[str, str]:
-    file = Path(settings.mlflow_tracking_uri.removeprefix("sqlite:///"))
-    if not file.is_file():
-        raise ServiceUnreachable(f"MLFLOW_TRACKING_URI: expected MLflow's SQLite file at {file}, found none.")
-    connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+def _read(file: Path) -> Any:
     try:
-        row = connection.execute(
-            "SELECT v.version, COALESCE(v.storage_location, v.source) FROM registered_model_aliases a"
-            " JOIN model_versions v ON v.name = a.name AND v.version = a.version WHERE a.name = ? AND a.alias = ?",
-            (settings.model_name, settings.model_alias),
-        ).fetchone()
-    finally:
-        connection.close()
-    if row is None:
-        raise _no_alias(settings)
-    return str(row[0]), str(row[1])
-
-
-def _get(settings: GateSettings, path: str, **params: str) -> requests.Response:
-    base = settings.mlflow_tracking_uri.rstrip("/")
-    with reaching("The MLflow server", requests.RequestException):
-        return requests.get(base + path, params=params, timeout=SECONDS)
-
-
-def _by_http(settings: GateSettings) -> tuple[str, str]:
-    name = settings.model_name
-    alias = _get(settings, "/api/2.0/mlflow/registered-models/alias", name=name, alias=settings.model_alias)
-    if not alias.ok:
-        raise _no_alias(settings)
-    version = str(alias.json()["model_version"]["version"])
-    place = _get(settings, "/api/2.0/mlflow/model-versions/get-download-uri", name=name, version=version)
-    place.raise_for_status()
-    return version, str(place.json()["artifact_uri"])
-
-
-def _read(settings: GateSettings, location: str, name: str) -> bytes:
-    parts = urlsplit(location)
-    if parts.scheme in {"", "file"}:
-        file = Path(parts.path) / name
-        if not file.is_file():
-            raise UnusableInput(f"Registered model: expected {file}, found none.")
-        return file.read_bytes()
-    if parts.scheme == "mlflow-artifacts":
-        path = f"/api/2.0/mlflow-artifacts/artifacts/{parts.path.strip('/')}/{name}"
-        reply = _get(settings, path)
-        if not reply.ok:
-            raise UnusableInput(
-                f"Registered model: expected {name}, the MLflow server answered {reply.status_code}."
-            )
-        return reply.content
-    if parts.scheme in {"s3", "s3a"}:
-        return _from_s3(settings, parts.netloc, f"{parts.path.strip('/')}/{name}")
-    raise WrongSettings(f"Artifact store: expected file, s3 or mlflow-artifacts, found {parts.scheme!r}.")
-
-
-def _from_s3(settings: GateSettings, bucket: str, key: str) -> bytes:
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=settings.do_spaces_endpoint or None,
-        aws_access_key_id=settings.do_spaces_access_key.get_secret_value() or None,
-        aws_secret_access_key=settings.do_spaces_secret_key.get_secret_value() or None,
-        region_name="us-east-1",
-    )
-    with reaching(f"The bucket {bucket}", BotoCoreError, ClientError):
-        content: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-    return content
+        return json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UnusableInput(
+            f"Registered model: expected artifacts/{file.name}, found none. Train and register it again."
+        ) from error
+    except ValueError as error:
+        raise UnusableInput(f"Registered model: expected JSON in artifacts/{file.name} ({error}).") from error
