@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ml_training.quality.comparison import Difference
+from ml_training.quality.comparison import Difference, mean_difference, worst_difference
 from ml_training.quality.measures import Estimate
 
 from ml_training import checks
@@ -45,17 +45,22 @@ def test_the_margin_is_not_given_anew_to_each_champion() -> None:
 
 def test_level_with_pca_is_what_the_rows_cannot_tell_apart() -> None:
     pca = by_kind(0.0, a=0.7, b=0.9)
-    worst, mean = checks.level_with_pca(by_kind(0.01, a=0.695, b=0.91), pca, 0.01)
-    assert worst.passed and mean.passed
-    assert "-0.005, 95 % interval [-0.015, +0.005]" in worst.found
+
+    def worst(spread: float, a: float, b: float = 0.95, tolerance: float = 0.01) -> checks.Check:
+        return checks.level_with_pca(worst_difference(by_kind(spread, a=a, b=b), pca), tolerance)
+
+    level = worst(0.01, 0.695)
+    assert level.passed and level.name == "worst kind against PCA"
+    assert "-0.005, 95 % interval [-0.015, +0.005]" in level.found
     # The same difference where the rows are many.
-    assert not checks.level_with_pca(by_kind(0.001, a=0.695, b=0.91), pca, 0.01)[0].passed
+    assert not worst(0.001, 0.695).passed
     # And one that no interval excuses.
-    assert not checks.level_with_pca(by_kind(0.2, a=0.685, b=0.95), pca, 0.01)[0].passed
-    assert not checks.level_with_pca(by_kind(0.01, a=0.695, b=0.91), pca, 0.0)[0].passed
+    assert not worst(0.2, 0.685).passed
+    assert not worst(0.01, 0.695, tolerance=0.0).passed
     # The mean counts by itself.
-    worst, mean = checks.level_with_pca(by_kind(0.0, a=0.75, b=0.8), pca, 0.01)
-    assert worst.passed and not mean.passed
+    low = mean_difference(by_kind(0.0, a=0.75, b=0.8), pca)
+    assert not checks.level_with_pca(low, 0.01).passed
+    assert worst(0.0, 0.75, 0.8).passed
 
 
 def test_there_is_no_near_tie_with_the_untrained_network() -> None:

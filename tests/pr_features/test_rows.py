@@ -18,7 +18,7 @@ from pr_features.documents import check
 from pr_features.history import History
 from pr_features.norms import NO_NORMS
 from pr_features.profile import CorpusProfile
-from pr_features.registry import FEATURES, NAMES
+from pr_features.registry import FEATURES, LEAKS, NAMES, PAST
 from pr_features.rows import row, rows
 
 Pull = Callable[..., dict[str, Any]]
@@ -80,6 +80,29 @@ def test_rows_made_together_are_those_made_alone(raw: list[tuple[dict[str, Any],
     ]
     found = (together.text_rows, together.text_indices, together.text_values)
     assert list(zip(*[part.tolist() for part in found], strict=True)) == entries
+
+
+@settings(max_examples=50, deadline=None)
+@given(documents, histories)
+def test_nothing_that_a_maintainer_does_later_is_seen(raw: dict[str, Any], history: History) -> None:
+    later = {
+        "state": "closed", "merged_at": "2026-02-01T00:00:00Z", "closed_at": "2026-02-01T00:00:00Z",
+        "updated_at": "2026-02-02T00:00:00Z", "labels": ["spam"], "author_association": "MEMBER",
+        "assignees_count": 3, "is_draft": True, "fetched_at": "2026-02-03T00:00:00Z",
+    }  # fmt: skip
+    first, after = row(check(raw), history, PROFILE), row(check(raw | later), history, PROFILE)
+    assert first.values.tobytes() == after.values.tobytes()
+    assert first.text_indices == after.text_indices and first.text_values == after.text_values
+
+
+def test_every_feature_says_what_could_leak() -> None:
+    assert {leak for feature in FEATURES for leak in feature.leaks} == set(LEAKS)
+    for feature in FEATURES:
+        assert feature.leaks, feature.name
+        # Whatever is held against the repository's habits must say of when these are.
+        assert ("norms" in feature.leaks) == (feature.norm is not None), feature.name
+        assert ("past" in feature.leaks) == (PAST in feature.source), feature.name
+        assert ("pushed" in feature.leaks) == (feature.block in {"size", "files"}), feature.name
 
 
 def test_names_are_unique_and_the_readme_shows_the_table(repository: Path) -> None:

@@ -20,7 +20,7 @@ from ml_training.checks import Check
 from ml_training.dataset import FeatureTable
 from ml_training.evaluate import connect, open_run_of, version_of
 from ml_training.quality.assessment import estimates_by_kind
-from ml_training.quality.comparison import ByKind, worst_difference
+from ml_training.quality.comparison import ByKind, mean_difference, worst_difference
 from ml_training.quality.detectors import Detector, Rows, pca_detector
 from ml_training.quality.evaluation_set import LEAST_DOCUMENTS, DocumentSet, EvaluationSet
 from ml_training.quality.model_under_test import (
@@ -135,9 +135,11 @@ def _against_baselines(
     twin = ModelUnderTest.load(folder / "artifacts", settings.seed)
     train = training_rows(FeatureTable(run.files("features"), twin.preprocessor))
     pca = pca_detector(train, twin.weights, twin.dense, twin.bottleneck)
+    theirs = _roc_auc(pca, evaluation)
     found = [
         checks.better_than_untrained(ours, _roc_auc(twin.untrained(train), evaluation)),
-        *checks.level_with_pca(ours, _roc_auc(pca, evaluation), settings.gate_pca_tolerance),
+        checks.level_with_pca(mean_difference(ours, theirs), settings.gate_pca_tolerance),
+        checks.level_with_pca(worst_difference(ours, theirs), settings.gate_pca_worst_tolerance),
     ]
     decides = settings.gate_baselines == "require"
     return [replace(check, decides=decides) for check in found]

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from stage_runtime.object_store import DataRootSettings
 
-from ml_training.quality.comparison import TOLERANCE
+from ml_training.quality.comparison import TOLERANCE, WORST_TOLERANCE
 from ml_training.storage import S3Access
 from ml_training.threshold import Rule
 
@@ -109,8 +109,13 @@ class GateSettings(CommonSettings):
         default=TOLERANCE,
         ge=0,
         le=TOLERANCE,
-        description="by how much ROC-AUC (worst kind, mean over kinds) may be below PCA's where the rows cannot tell "
-        "them apart",
+        description="by how much the mean ROC-AUC over kinds may be below PCA's where the rows cannot tell them apart",
+    )
+    gate_pca_worst_tolerance: float = Field(
+        default=WORST_TOLERANCE,
+        ge=0,
+        le=WORST_TOLERANCE,
+        description="the same for ROC-AUC on the worst kind, of which one corpus says less",
     )
     gate_baselines: Literal["require", "report"] = Field(
         default="require",

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .registry import FEATURES, Feature
+from .registry import FEATURES, LEAKS, Feature
 
 START, END = "<!-- features -->\n", "<!-- /features -->"
 _SIDES = {"surprise": "rare and true", "high": "large", "both": "small and large"}
 
 
 def markdown() -> str:
-    """One row a feature."""
+    """One row a feature, and what its last column refers to."""
     lines = [
-        "| feature | block | meaning | unit | range | suspicious | from (GitHub REST) | missing |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| feature | block | meaning | unit | range | suspicious | from (GitHub REST) | missing | leak considered |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for feature in FEATURES:
         cells = (
@@ -33,8 +33,11 @@ def markdown() -> str:
             _SIDES[feature.sides],
             feature.source,
             feature.missing or "never",
+            ", ".join(feature.leaks),
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines += ["", "What of later than the opening could show in a value, and what is done about it:", ""]
+    lines += [f"- **{key}**: {text}" for key, text in LEAKS.items()]
     return "\n".join(lines) + "\n"
 
 

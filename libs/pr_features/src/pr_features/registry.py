@@ -8,7 +8,7 @@ the pull request was opened or last pushed to: state, merge, closing, later labe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import log, log1p
 from typing import Literal
@@ -18,6 +18,7 @@ from .observation import FLAG_INDEX, NAN, Observation, nonword_share, upper_shar
 
 Block = Literal["author", "branch", "title", "body", "size", "files"]
 Sides = Literal["surprise", "high", "both"]
+Leak = Literal["past", "norms", "words", "account", "branch", "fork", "base", "text", "pushed"]
 Show = Literal[
     "flag",
     "count",
@@ -43,6 +44,7 @@ class Feature:
         low, high: closed range of the stored value; None is open.
         source: GitHub REST fields it is made from.
         missing: when it has no value; None for a feature that always has one.
+        leaks: what of later than the opening could show in it, and what is done: keys of LEAKS.
         sides: "surprise": 0, or how unusual a flag is here; "high": only a large value is suspicious;
             "both": small and large ones are.
         show: how a reason prints it.
@@ -58,23 +60,42 @@ class Feature:
     high: float | None
     source: str
     missing: str | None
+    leaks: tuple[Leak, ...]
     sides: Sides
     show: Show
     value: Callable[[Observation], float]
     norm: str | None = None
 
 
+# What could tell of what came after: the same for many features, so it is said once.
+LEAKS: Mapping[Leak, str] = {
+    "past": "A merge or opening after this one would tell of the author's later fate: only those strictly before "
+    "`created_at` count.",
+    "norms": "The repository's habits change afterwards: shares, medians and spreads are those of earlier months.",
+    "words": "How rare a word is would follow from later texts: counted over the rows of split `train` only.",
+    "account": "An account's number is given at registration and cannot change. One that was deleted since has none, "
+    "and then there is no value.",
+    "branch": "`head.ref` is fixed when the pull request is opened.",
+    "fork": "`head.repo` is null once the fork is deleted, which happens after merging too: it still counts as the "
+    "fork that it was.",
+    "base": "A maintainer may change the base branch while the pull request is open. An export has the last one; a "
+    "webhook is scored with the one of that moment.",
+    "text": "Title and description may be edited later, by maintainers too. An export has the last wording; a webhook "
+    "is scored with the one of that moment. Labels, comments, state and merge are not looked at.",
+    "pushed": "Commits that a review asked for count in an export, which has the sizes of the last push. A webhook is "
+    "scored with those of that moment. What merging adds does not count.",
+}
 NO_SIZES = "sizes not fetched (an object of a list)"
 NO_FILES = "files not fetched, or none changed"
 PAST = "user, created_at and merged_at of earlier pull requests here"
 
 
-def _surprise(name: str, block: Block, label: str, source: str) -> Feature:
+def _surprise(name: str, block: Block, label: str, source: str, *leaks: Leak) -> Feature:
     """A flag of ``facts.FLAGS`` as the surprise at it in this repository."""
     index = FLAG_INDEX[name]
     return Feature(
-        name, block, label, "sqrt(-2 ln share here), 0 if false", 0, None, source, None, "surprise", "flag",
-        lambda o: o.surprises[index], norm=name,
+        name, block, label, "sqrt(-2 ln share here), 0 if false", 0, None, source, None, (*leaks, "norms"), "surprise",
+        "flag", lambda o: o.surprises[index], norm=name,
     )  # fmt: skip
 
 
@@ -82,7 +103,7 @@ def _relative(name: str, field: str, label: str, source: str) -> Feature:
     """A size against the repository's own median and spread."""
     return Feature(
         name, "size", label, "distances of quartiles above the median of ln(1 + n) here", None, None, source,
-        NO_SIZES, "both", "spreads", lambda o: o.against_norm(field), norm=field,
+        NO_SIZES, ("pushed", "norms"), "both", "spreads", lambda o: o.against_norm(field), norm=field,
     )  # fmt: skip
 
 
@@ -92,8 +113,8 @@ def _log1p(value: float | None) -> float:
 
 # fmt: off  (a table: one entry's fields side by side)
 _AUTHOR = (
-    _surprise("newcomer", "author", "author's first pull request here", PAST),
-    _surprise("unmerged_author", "author", "nothing of the author merged here before", PAST),
+    _surprise("newcomer", "author", "author's first pull request here", PAST, "past"),
+    _surprise("unmerged_author", "author", "nothing of the author merged here before", PAST, "past"),
     Feature(
         "author_opened",
         "author",
@@ -103,6 +124,7 @@ _AUTHOR = (
         0,
         PAST,
         None,
+        ("past",),
         "high",
         "negative count",
         lambda o: -log1p(o.facts.opened),
@@ -116,6 +138,7 @@ _AUTHOR = (
         0,
         PAST,
         None,
+        ("past",),
         "high",
         "negative count",
         lambda o: -log1p(o.facts.merged),
@@ -129,6 +152,7 @@ _AUTHOR = (
         1,
         PAST,
         None,
+        ("past",),
         "high",
         "share",
         lambda o: o.failed_share(),
@@ -142,6 +166,7 @@ _AUTHOR = (
         4,
         "user.id, user.type, created_at",
         "author unknown, hashed or an application",
+        ("account",),
         "high",
         "negative years",
         lambda o: -log(o.account_years()),
@@ -155,6 +180,7 @@ _AUTHOR = (
         None,
         PAST,
         None,
+        ("past",),
         "high",
         "count",
         lambda o: log1p(o.burst()),
@@ -162,10 +188,12 @@ _AUTHOR = (
 )
 
 _BRANCH = (
-    _surprise("default_branch", "branch", "proposed from a default branch", "head.ref, base.ref"),
-    _surprise("patch_branch", "branch", "proposed from a branch named patch-N", "head.ref"),
-    _surprise("fork", "branch", "proposed from a fork", "head.repo, base.repo"),
-    _surprise("odd_base", "branch", "proposed to a branch that is no default branch", "base.ref"),
+    _surprise(
+        "default_branch", "branch", "proposed from a default branch", "head.ref, base.ref", "branch", "base"
+    ),
+    _surprise("patch_branch", "branch", "proposed from a branch named patch-N", "head.ref", "branch"),
+    _surprise("fork", "branch", "proposed from a fork", "head.repo, base.repo", "fork"),
+    _surprise("odd_base", "branch", "proposed to a branch that is no default branch", "base.ref", "base"),
     Feature(
         "branch_unrelated",
         "branch",
@@ -175,6 +203,7 @@ _BRANCH = (
         1,
         "head.ref, title, body",
         None,
+        ("branch", "text"),
         "high",
         "share",
         lambda o: o.unrelated.branch,
@@ -188,6 +217,7 @@ _BRANCH = (
         1,
         "head.ref, title",
         None,
+        ("branch", "text"),
         "high",
         "share",
         lambda o: o.unrelated.branch_title,
@@ -201,6 +231,7 @@ _BRANCH = (
         0,
         "head.ref",
         None,
+        ("branch",),
         "both",
         "negative count",
         lambda o: -log1p(len(o.facts.head)),
@@ -208,8 +239,8 @@ _BRANCH = (
 )
 
 _TITLE = (
-    _surprise("web_title", "title", "title as GitHub's web editor fills it in", "title"),
-    _surprise("branch_title", "title", "title is the branch's name", "title, head.ref"),
+    _surprise("web_title", "title", "title as GitHub's web editor fills it in", "title", "text"),
+    _surprise("branch_title", "title", "title is the branch's name", "title, head.ref", "text", "branch"),
     Feature(
         "title_short",
         "title",
@@ -219,6 +250,7 @@ _TITLE = (
         0,
         "title",
         None,
+        ("text",),
         "high",
         "negative count",
         lambda o: -log1p(len(o.facts.title)),
@@ -232,6 +264,7 @@ _TITLE = (
         0,
         "title",
         None,
+        ("text",),
         "high",
         "negative count",
         lambda o: -log1p(len(o.facts.title_words)),
@@ -245,6 +278,7 @@ _TITLE = (
         1,
         "title, body, head.ref",
         None,
+        ("text", "branch"),
         "high",
         "share",
         lambda o: o.unrelated.title,
@@ -258,6 +292,7 @@ _TITLE = (
         None,
         "title",
         "no words",
+        ("text", "words"),
         "high",
         "information",
         lambda o: o.title_information[0],
@@ -271,6 +306,7 @@ _TITLE = (
         0,
         "title",
         None,
+        ("text", "words"),
         "high",
         "negative count",
         lambda o: -log1p(o.title_information[1]),
@@ -284,6 +320,7 @@ _TITLE = (
         1,
         "title",
         None,
+        ("text",),
         "high",
         "share",
         lambda o: upper_share(o.facts.title),
@@ -297,6 +334,7 @@ _TITLE = (
         1,
         "title",
         None,
+        ("text",),
         "both",
         "share",
         lambda o: nonword_share(o.facts.title),
@@ -304,9 +342,9 @@ _TITLE = (
 )
 
 _BODY = (
-    _surprise("empty_body", "body", "description empty or an untouched template", "body"),
-    _surprise("links", "body", "links in the description", "body"),
-    _surprise("no_reference", "body", "no issue or pull request referred to", "title, body"),
+    _surprise("empty_body", "body", "description empty or an untouched template", "body", "text"),
+    _surprise("links", "body", "links in the description", "body", "text"),
+    _surprise("no_reference", "body", "no issue or pull request referred to", "title, body", "text"),
     Feature(
         "body_says",
         "body",
@@ -316,6 +354,7 @@ _BODY = (
         0,
         "body",
         None,
+        ("text", "words"),
         "high",
         "negative count",
         lambda o: -log1p(o.body_information[1]),
@@ -329,6 +368,7 @@ _BODY = (
         0,
         "body",
         None,
+        ("text",),
         "both",
         "negative count",
         lambda o: -log1p(len(o.facts.own)),
@@ -342,6 +382,7 @@ _BODY = (
         None,
         "body",
         "no words",
+        ("text", "words"),
         "high",
         "information",
         lambda o: o.body_information[0],
@@ -355,6 +396,7 @@ _BODY = (
         None,
         "body",
         None,
+        ("text",),
         "both",
         "count",
         lambda o: log1p(o.facts.links),
@@ -368,6 +410,7 @@ _BODY = (
         None,
         "body",
         None,
+        ("text",),
         "high",
         "count",
         lambda o: log1p(text.mentions(o.facts.own)),
@@ -381,6 +424,7 @@ _BODY = (
         5,
         "title, body",
         None,
+        ("text",),
         "high",
         "percent",
         lambda o: log1p(100.0 * o.foreign_share()),
@@ -401,6 +445,7 @@ _SIZE = (
         None,
         "additions, deletions, changed_files",
         NO_SIZES,
+        ("pushed",),
         "both",
         "count",
         lambda o: log1p(o.lines_per_file()),
@@ -414,6 +459,7 @@ _SIZE = (
         None,
         "additions, deletions",
         NO_SIZES,
+        ("pushed",),
         "both",
         "count",
         lambda o: _log1p(o.facts.lines),
@@ -427,6 +473,7 @@ _SIZE = (
         1,
         "additions, deletions",
         NO_SIZES,
+        ("pushed",),
         "both",
         "number",
         lambda o: o.balance(),
@@ -443,6 +490,7 @@ _FILES = (
         1,
         "files",
         NO_FILES,
+        ("pushed",),
         "high",
         "share",
         lambda o: o.facts.files.sensitive if o.facts.files else NAN,
@@ -456,6 +504,7 @@ _FILES = (
         None,
         "files; " + PAST,
         NO_FILES,
+        ("pushed", "past"),
         "high",
         "count",
         lambda o: log1p(o.stranger_sensitive()),
@@ -469,6 +518,7 @@ _FILES = (
         1,
         "files",
         NO_FILES,
+        ("pushed",),
         "high",
         "share",
         lambda o: o.facts.files.binary if o.facts.files else NAN,
@@ -482,6 +532,7 @@ _FILES = (
         None,
         "files",
         NO_FILES,
+        ("pushed", "words"),
         "high",
         "information",
         lambda o: o.files_unusual(),
@@ -495,6 +546,7 @@ _FILES = (
         None,
         "files",
         NO_FILES,
+        ("pushed",),
         "both",
         "count",
         lambda o: log1p(o.facts.files.folders) if o.facts.files else NAN,
@@ -508,6 +560,7 @@ _FILES = (
         1,
         "files",
         NO_FILES,
+        ("pushed",),
         "both",
         "share",
         lambda o: o.facts.files.docs if o.facts.files else NAN,
@@ -521,6 +574,7 @@ _FILES = (
         1,
         "files",
         NO_FILES,
+        ("pushed",),
         "both",
         "share",
         lambda o: o.facts.files.tests if o.facts.files else NAN,

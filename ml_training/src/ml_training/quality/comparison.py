@@ -18,6 +18,9 @@ ByKind = Mapping[str, Estimate]
 WORST, MEAN = "worst kind", "mean over kinds"
 # By no more than this may a near tie be lost, however wide its interval.
 TOLERANCE = 0.01
+# The worst kind alone is known less well than the mean of eight: on 237 documents its interval is 0.02 to both sides,
+# and 0.01 would refuse every fifth model that is level. For the gate, which must not hang on one corpus's luck.
+WORST_TOLERANCE = 0.03
 
 
 @dataclass(frozen=True)
