@@ -214,7 +214,7 @@ def test_every_step_that_asks_the_remote_has_credentials_for_it() -> None:
 
 
 def test_no_push_of_a_workflow_starts_a_build_of_its_own() -> None:
-    """With the deploy key its pushes start workflows: tags none, the digest's commit one that finds nothing to build."""
+    """With the deploy key they start workflows: tags none, the commit of a digest one that finds nothing to build."""
     for name in STAGE_WORKFLOWS:
         push = load(name)["on"]["push"]
         assert push == {"branches": ["staging", "main"]}, name
