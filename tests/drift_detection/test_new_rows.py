@@ -1,5 +1,6 @@
 """Whether there is anything to learn, against a real database."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,12 +74,27 @@ def test_seen_again_unchanged_is_not_new(asked: Asked, documents: Collection[dic
     assert asked() == "no"
 
 
-def test_a_no_ends_the_retraining(asked: Asked, root: Path) -> None:
+def test_a_no_is_noted_for_the_end(asked: Asked, root: Path) -> None:
     store = FolderStore(root)
     retrainings.claim(store, "w1", datetime.now(UTC), timedelta(hours=6), timedelta(0))
     assert asked("--workflow=w1") == "no"
     last = retrainings.newest(store)
+    assert last is not None and last.outcome is None  # replicas are brought up to date first
+    main(["report", f"--data-root={root}", "--workflow=w1", "--status=Succeeded"])
+    last = retrainings.newest(store)
     assert last is not None and last.outcome == "no new rows"
+
+
+def test_a_share_of_what_was_seen(asked: Asked, root: Path, documents: Collection[dict[str, Any]]) -> None:
+    """What is new to a large corpus must be more than to a small one: a hundredth by default."""
+    documents.insert_many([{"_id": 100 + number, "updated_at": LATEST} for number in range(250)])
+    shutil.rmtree(root / "preprocess-runs")
+    publish_run(root, documents=258, updated_at=LATEST.isoformat())
+    assert asked() == "no"  # two are new, three it takes
+    documents.insert_one({"_id": 1_000, "updated_at": LATEST})
+    assert asked() == "yes"
+    assert asked("--min-new-share=0.02") == "no"
+    assert asked("--min-new-share=0", "--min-new-rows=4") == "no"
 
 
 def test_a_run_that_nothing_was_trained_on_is_not_seen(asked: Asked, root: Path) -> None:

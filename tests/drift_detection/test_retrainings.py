@@ -90,11 +90,42 @@ def test_the_first_ending_stays_and_only_its_own(store: FolderStore) -> None:
     assert retrainings.end(store, "w1", NOW, "failed", "") is None
     claim(store, "w1")
     assert retrainings.end(store, "w2", NOW, "failed", "") is None
-    retrainings.end(store, "w1", NOW, "no new rows", "0 new")
-    ended = retrainings.end(store, "w1", NOW, "succeeded", "")  # the exit handler, afterwards
-    assert ended is not None and ended.outcome == "no new rows"
+    retrainings.end(store, "w1", NOW, "refused", "by the gate")
+    ended = retrainings.end(store, "w1", NOW, "succeeded", "")
+    assert ended is not None and ended.outcome == "refused"
     shown = json.loads(store.read(retrainings.LATEST) or b"")
-    assert (shown["outcome"], shown["number"], shown["why"]) == ("no new rows", 1, "0 new")
+    assert (shown["outcome"], shown["number"], shown["why"]) == ("refused", 1, "by the gate")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [("succeeded", "no new rows"), ("failed", "failed"), ("refused", "refused")]
+)
+def test_one_that_had_nothing_to_learn(store: FolderStore, status: retrainings.Outcome, outcome: str) -> None:
+    """It ends as that, unless a replica could not be brought up to date afterwards."""
+    claim(store, "w1")
+    retrainings.nothing_new(store, "w1", "0 new")
+    retrainings.nothing_new(store, "w1", "0 new")  # the step is tried again
+    retrainings.nothing_new(store, "w2", "another's")
+    last = retrainings.newest(store)
+    assert last is not None and last.ended_at is None
+    ended = retrainings.end(store, "w1", NOW, status, "said")
+    assert ended is not None and ended.outcome == outcome
+
+
+def test_who_started_last_is_shown_until_the_next_one(store: FolderStore) -> None:
+    """One that is killed leaves its start and no end: an alert counts from there."""
+    assert store.read(retrainings.STARTED) is None
+    claim(store, "w1")
+    started = json.loads(store.read(retrainings.STARTED) or b"")
+    assert started == {"number": 1, "by": "w1", "claimed_at": NOW.isoformat()}
+    claim(store, "w2", minutes=3)
+    assert json.loads(store.read(retrainings.STARTED) or b"") == started
+    store.delete(retrainings.STARTED)
+    claim(store, "w1", minutes=4)  # killed between claim and this, and tried again
+    assert json.loads(store.read(retrainings.STARTED) or b"") == started
+    retrainings.end(store, "w1", NOW, "failed", "")
+    claim(store, "w3", minutes=40)
+    assert json.loads(store.read(retrainings.STARTED) or b"")["by"] == "w3"
 
 
 def test_a_claim_that_cannot_be_read_is_taken_for_a_running_one(store: FolderStore) -> None:

@@ -24,7 +24,29 @@ def test_names_sort_by_time_and_differ(tmp_path: Path) -> None:
     names = publish(store, 30)
     assert names == sorted(names)
     assert runs.new_run_id(NOW) != runs.new_run_id(NOW)
+    assert runs.new_run_id(NOW) < runs.new_run_id(NOW + timedelta(milliseconds=1))
     assert runs.latest(store) == {"run_id": names[-1]}
+
+
+def test_an_older_run_that_ends_later_does_not_replace_the_newest(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    early, late = (runs.new_run_id(NOW + timedelta(minutes=minutes)) for minutes in (0, 10))
+    for name in (late, early, early):
+        runs.publish(store, name, {"run_id": name}, b"<html>")
+    assert runs.latest(store) == {"run_id": late}
+    assert store.read(f"{runs.RUNS}/{early}/report.json") is not None
+    # The same run may say more of itself, and what is damaged is replaced.
+    runs.publish(store, late, {"run_id": late, "webhook": "called"}, None)
+    assert runs.latest(store) == {"run_id": late, "webhook": "called"}
+    store.write(runs.LATEST, b"{")
+    runs.publish(store, early, {"run_id": early}, None)
+    assert runs.latest(store) == {"run_id": early}
+
+
+def test_a_run_about_something_else_is_never_the_newest(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    runs.publish(store, runs.new_run_id(NOW), {"run_id": "x"}, None, newest=False)
+    assert runs.latest(store) is None
 
 
 def test_only_the_newest_pages_stay_and_every_report(tmp_path: Path) -> None:

@@ -65,10 +65,29 @@ def test_values_are_filled_in_and_none_is_guessed() -> None:
         ("a", {"a": "Omitted"}, False),
         ("a.Succeeded", {"a": "Skipped"}, False),
         ("a.Succeeded || a.Skipped", {"a": "Skipped"}, True),
+        ("a && b", {"a": "Succeeded", "b": "Failed"}, False),
+        ("a.Succeeded || b.Succeeded && b.Skipped", {"a": "Succeeded", "b": "Failed"}, True),
+        ("(a.Succeeded || b.Succeeded) && b.Skipped", {"a": "Succeeded", "b": "Failed"}, False),
+        (
+            "a.Succeeded || (b.Succeeded && c.Skipped)",
+            {"a": "Omitted", "b": "Succeeded", "c": "Skipped"},
+            True,
+        ),
+        (
+            "a.Succeeded || (b.Succeeded && c.Skipped)",
+            {"a": "Omitted", "b": "Omitted", "c": "Omitted"},
+            False,
+        ),
     ],
 )
 def test_what_a_task_depends_on(depends: str, statuses: dict[str, str], runs: bool) -> None:
     assert may_run(Task("t", "t", depends, ""), statuses) is runs
+
+
+@pytest.mark.parametrize("depends", ["b", "(a", "a)", "a ||", "a !b", "&& a", "a a"])
+def test_what_it_cannot_depend_on(depends: str) -> None:
+    with pytest.raises(UnknownSpelling, match="t"):
+        may_run(Task("t", "t", depends, ""), {"a": "Succeeded"})
 
 
 def test_conditions() -> None:
@@ -133,10 +152,10 @@ def test_every_step_is_called_as_the_manifest_spells_it(place: Place, template: 
     ("answers", "ran"),
     [
         ({"cool-down": "no", "new-rows": "yes"}, ["cool-down"]),
-        ({"cool-down": "yes", "new-rows": "no"}, ["cool-down", "fetch", "new-rows"]),
+        ({"cool-down": "yes", "new-rows": "no"}, ["cool-down", "fetch", "new-rows", "reload", "verify"]),
     ],
 )
-def test_a_no_ends_it_without_a_failure(place: Place, answers: dict[str, str], ran: list[str]) -> None:
+def test_a_no_trains_nothing_and_fails_nothing(place: Place, answers: dict[str, str], ran: list[str]) -> None:
     place.answers(answers)
     outcome = place.run()
     assert (outcome.status, outcome.ran) == ("Succeeded", ran)

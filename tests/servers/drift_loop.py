@@ -69,6 +69,8 @@ class Loop:
             "metricsConfig": "enabled: false\n",
             "telemetryConfig": "enabled: false\n",
             "parallelism": "20",
+            # As argo-apps/README.md advises: nobody runs steps of their own with the steps' accounts.
+            "workflowRestrictions": "templateReferencing: Strict\n",
         }
         metadata = {"name": "workflow-controller-configmap", "namespace": NAMESPACE}
         self.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "data": data, "metadata": metadata})
@@ -91,14 +93,19 @@ class Loop:
             "KUBECONFIG": str(self.cluster.kubeconfig),
         }
 
-    def start_sensor(self) -> None:
-        """As the sensor's own ServiceAccount, which may create Workflows and nothing else."""
+    def start_sensor(self, retry: dict[str, Any] | None = None) -> None:
+        """As the sensor's own ServiceAccount, which may create Workflows and nothing else.
+
+        retry: another retryStrategy than the manifest's, which goes on for minutes.
+        """
         config = yaml.safe_load(self.cluster.kubeconfig.read_text())
         config["users"][0]["user"] = {"token": self.cluster.service_account_token("drift-sensor", NAMESPACE)}
         file = self.cluster.folder / "sensor.kubeconfig"
         file.write_text(yaml.safe_dump(config))
-        sensor = encoded(self.objects["Sensor", "drift-detection-sensor"])
-        env = self._events() | {"SENSOR_OBJECT": sensor, "KUBECONFIG": str(file)}
+        sensor = json.loads(json.dumps(self.objects["Sensor", "drift-detection-sensor"]))
+        if retry is not None:
+            sensor["spec"]["triggers"][0]["retryStrategy"] = retry
+        env = self._events() | {"SENSOR_OBJECT": encoded(sensor), "KUBECONFIG": str(file)}
         program = server_folder("events") / "argo-events"
         self.sensor = self._run("sensor", program, "sensor-service", env=env)
         # The first subscription sees only what comes after it; every later one goes on where the last one was.

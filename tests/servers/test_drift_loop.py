@@ -11,11 +11,14 @@ import pytest
 import yaml
 from cluster import PodEndings
 from drift_loop import ENDED, NAMESPACE, TEMPLATE, Executor, Loop, Step
+from nats_wire import Wire
 from processes import eventually, server_folder
 from test_manifests_apply import rendered
 
 pytestmark = pytest.mark.timeout(900)
 YES = {"cool-down": "yes", "new-rows": "yes"}
+NOTHING_NEW = {"cool-down": "yes", "new-rows": "no"}
+WITHOUT_TRAINING = ["cool-down", "fetch", "new-rows", "reload", "verify"]
 ORDER = ["cool-down", "fetch", "new-rows", "preprocess", "train", "gate", "reload", "verify", "report"]
 
 
@@ -160,26 +163,27 @@ def test_a_refused_candidate_ends_it_before_anything_is_served(loop: Loop) -> No
 
 def test_a_step_worth_another_try_gets_one(loop: Loop) -> None:
     """Stopped early (4), its state saved: the next try goes on."""
-    phase, executor = run(loop, Scenario({"cool-down": "yes", "new-rows": "no"}, fetch=[4]))
+    phase, executor = run(loop, Scenario(NOTHING_NEW, fetch=[4]))
     assert phase == "Succeeded"
-    assert executor.names() == ["cool-down", "fetch", "fetch", "new-rows", "report"]
+    assert executor.names() == ["cool-down", "fetch", *WITHOUT_TRAINING[1:], "report"]
 
 
 @pytest.mark.parametrize(
     ("decisions", "ran"),
     [
         ({"cool-down": "no"}, ["cool-down", "report"]),
-        ({"cool-down": "yes", "new-rows": "no"}, ["cool-down", "fetch", "new-rows", "report"]),
+        # Replicas that an earlier retraining did not reach are brought up to date.
+        (NOTHING_NEW, [*WITHOUT_TRAINING, "report"]),
     ],
 )
-def test_a_no_ends_it_without_a_failure(loop: Loop, decisions: dict[str, str], ran: list[str]) -> None:
+def test_a_no_trains_nothing_and_fails_nothing(loop: Loop, decisions: dict[str, str], ran: list[str]) -> None:
     phase, executor = run(loop, Scenario(decisions))
     assert (phase, executor.names()) == ("Succeeded", ran)
 
 
 def test_the_mutex_lets_one_workflow_run_at_a_time(loop: Loop) -> None:
     """One by an alarm, one by hand: argo submit --from workflowtemplate/drift-retrain-template."""
-    scenario = Scenario({"cool-down": "yes", "new-rows": "no"})
+    scenario = Scenario(NOTHING_NEW)
     scenario.hold = {"fetch"}
     executor = Executor(loop.cluster, scenario)
     with PodEndings(loop.cluster, executor):
@@ -198,12 +202,49 @@ def test_the_mutex_lets_one_workflow_run_at_a_time(loop: Loop) -> None:
             eventually(lambda name=name: loop.status(name).get("phase") in ENDED, 300, f"the end of {name}")
     assert loop.status(first)["finishedAt"] <= loop.status(second)["startedAt"]
     # What is named by hand is judged first.
-    assert executor.names(first) == ["cool-down", "fetch", "new-rows", "report"]
+    assert executor.names(first) == [*WITHOUT_TRAINING, "report"]
     assert executor.names(second) == ["look", *executor.names(first)]
     (look,) = [step for step in executor.steps if step.template == "look"]
     assert option(look, "--current-data-path") == "/data/rows.parquet"
     workflows = [step.workflow for step in executor.steps]
     assert workflows == sorted(workflows, key=[first, second].index)
+
+
+def test_the_same_event_again_starts_nothing(loop: Loop) -> None:
+    """Delivered again after the sensor was started anew, which then remembers nothing of the first time."""
+    assert loop.sensor is not None
+    with Wire(loop.bus, "default.>") as bus:
+        assert loop.post({"drift_score": 0.9}, loop.token) == 200
+        subject, event = bus.message()
+        eventually(loop.workflows, 60, "a Workflow")
+        (before,) = loop.workflows()
+        loop.sensor.stop()
+        loop.start_sensor(retry={"steps": 2, "duration": "1s"})
+        try:
+            bus.send(subject, event)
+            said = f'workflows.argoproj.io \\"{before["metadata"]["name"]}\\" already exists'
+            sensor = loop.sensor
+            eventually(lambda: said in sensor.log.read_text(), 60, "the refused second Workflow")
+            assert [one["metadata"]["uid"] for one in loop.workflows()] == [before["metadata"]["uid"]]
+            # And the next alarm is another one.
+            assert loop.post({"drift_score": 0.9}, loop.token) == 200
+            eventually(lambda: len(loop.workflows()) == 2, 60, "the next alarm's Workflow")
+        finally:
+            loop.sensor.stop()
+            loop.start_sensor()
+
+
+def test_a_workflow_of_somebody_s_own_is_refused(loop: Loop) -> None:
+    """templateReferencing: Strict. The steps' accounts are for the template's steps."""
+    step = {"name": "own", "container": {"image": "busybox", "command": ["id"]}}
+    spec = {"entrypoint": "own", "serviceAccountName": "ml-training", "templates": [step]}
+    metadata = {"name": "somebody-s-own", "namespace": NAMESPACE}
+    loop.cluster.apply(
+        {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata, "spec": spec}
+    )
+    eventually(lambda: loop.status("somebody-s-own").get("phase") == "Error", 60, "the refusal")
+    assert "workflowTemplateRef" in loop.status("somebody-s-own")["message"]
+    assert not loop.cluster.items("pod", NAMESPACE, "workflows.argoproj.io/workflow=somebody-s-own")
 
 
 def test_a_sensor_that_was_down_catches_up(loop: Loop) -> None:

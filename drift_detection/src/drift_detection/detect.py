@@ -36,14 +36,15 @@ def detect(settings: DetectSettings) -> ExitCode:
     if page is not None:
         report["page"] = "report.html"
     # The alarm is noted before it is sent: what the webhook says comes into the report afterwards.
-    runs.publish(store, run_id, report, page)
+    served = not (settings.data_dir or settings.model_dir or settings.current_data_path)
+    runs.publish(store, run_id, report, page, newest=served)
     try:
         report["webhook"] = _alarm(settings, store, report, now)
     except StageError as error:
         report["webhook"] = f"failed: {type(error).__name__}"
         raise
     finally:
-        runs.publish(store, run_id, report, None)
+        runs.publish(store, run_id, report, None, newest=served)
         get_logger().info(sentence(report), state=report["state"], model_version=reference.model_version)
         closing_counts(
             rows=len(window),
@@ -51,6 +52,10 @@ def detect(settings: DetectSettings) -> ExitCode:
             alarm=report["alarm"],
             webhook=report["webhook"],
             model_version=reference.model_version,
+        )
+    if not served:
+        get_logger().info(
+            "Named by hand: GET /drift goes on to show the served traffic's", report=f"{run_id}/report.json"
         )
     if page is not None:
         runs.forget_pages(store, settings.html_kept)

@@ -8,6 +8,7 @@ something to do as well; one that it refused need not be trained again from the 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,6 +76,12 @@ def _version(registry: Registry, name: str, alias: str) -> ModelVersion | None:
         return registry.resolve(name, alias)
     except UnusableInput:
         return None
+
+
+def enough(settings: NewRowsSettings, seen: Seen | None) -> int:
+    """So many new or changed documents are worth a training."""
+    share = math.ceil(settings.min_new_share * seen.documents) if seen is not None else 0
+    return max(settings.min_new_rows, share)
 
 
 def count_new(settings: NewRowsSettings, seen: Seen | None) -> int:

@@ -1,10 +1,14 @@
 """The durable state of retrainings: who may start one, and how each ended.
 
-    drift-runs/retrainings/000001.json       claimed: {"number", "by", "claimed_at"}
-    drift-runs/retrainings/000001.end.json   ended: {"number", "by", "ended_at", "outcome", "why"}
+    drift-runs/retrainings/000001.json               claimed: {"number", "by", "claimed_at"}
+    drift-runs/retrainings/000001.nothing-new.json   there was too little to learn: {"why"}
+    drift-runs/retrainings/000001.end.json           ended: {"number", "by", "ended_at", "outcome", "why"}
+    drift-runs/latest-retraining.json                the newest that ended, as its end
+    drift-runs/started-retraining.json               the newest that was claimed, as its claim
 
 A claim is an object that only one caller can make, so of several that ask at once one gets it, on a folder and on S3.
-A claim without an end is a retraining that runs, or one that was killed: then the next may start after the cool-down.
+A claim without an end is a retraining that runs, or one that was killed: then the next may start after the cool-down,
+and an alert counts from the claim.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from drift_detection.store import Store
 
 FOLDER = f"{RUNS}/retrainings"
 LATEST = f"{RUNS}/latest-retraining.json"
+STARTED = f"{RUNS}/started-retraining.json"
 Outcome = Literal["succeeded", "refused", "failed", "no new rows"]
 # These made no candidate that was judged: another try need not wait for the whole cool-down.
 SHORT: frozenset[str] = frozenset({"failed", "no new rows"})
@@ -67,6 +72,8 @@ def claim(store: Store, by: str, now: datetime, cool_down: timedelta, retry: tim
     if last is not None:
         if by and last.by == by:
             running = last.ended_at is None
+            if running:
+                _show_started(store, last.number)
             return Answer(running, last.number, None, "asked before" if running else f"ended: {last.outcome}")
         until = last.blocks_until(cool_down, retry)
         if now < until:
@@ -77,8 +84,22 @@ def claim(store: Store, by: str, now: datetime, cool_down: timedelta, retry: tim
     content = {"number": number, "by": by, "claimed_at": now.isoformat()}
     # A write whose answer got lost is tried again below us, and then finds what it wrote itself.
     if store.create(_claim_path(number), _json(content)) or (by and _is_of(_read(store, number), by)):
+        _show_started(store, number)
         return Answer(True, number, None, "claimed")
     return Answer(False, None, now + cool_down, f"retraining {number} was claimed by another at this moment")
+
+
+def _show_started(store: Store, number: int) -> None:
+    claimed = store.read(_claim_path(number))
+    if claimed is not None:
+        store.write(STARTED, claimed)
+
+
+def nothing_new(store: Store, by: str, why: str) -> None:
+    """Note that ``by``'s retraining trains nothing. It goes on, as replicas may lag, and ends as "no new rows"."""
+    last = newest(store)
+    if last is not None and last.by == by:
+        store.create(_nothing_new_path(last.number), _json({"why": why}))
 
 
 def _is_of(retraining: Retraining | None, by: str) -> bool:
@@ -90,6 +111,8 @@ def end(store: Store, by: str, now: datetime, outcome: Outcome, why: str) -> Ret
     last = newest(store)
     if last is None or last.by != by:
         return None
+    if outcome == "succeeded" and (noted := _object(store, _nothing_new_path(last.number))) is not None:
+        outcome, why = "no new rows", str(noted["why"])
     content = {
         "number": last.number,
         "by": by,
@@ -130,6 +153,10 @@ def _object(store: Store, path: str) -> dict[str, Any] | None:
 
 def _claim_path(number: int) -> str:
     return f"{FOLDER}/{number:06}.json"
+
+
+def _nothing_new_path(number: int) -> str:
+    return f"{FOLDER}/{number:06}.nothing-new.json"
 
 
 def _end_path(number: int) -> str:

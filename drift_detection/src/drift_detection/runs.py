@@ -16,17 +16,26 @@ AT_ONCE = 20
 
 
 def new_run_id(now: datetime) -> str:
-    """Sorts by time; two of the same second differ."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+    """Sorts by time, to the millisecond; two of the same one differ."""
+    moment = now.astimezone(UTC)
+    return f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}Z-{uuid.uuid4().hex[:6]}"
 
 
-def publish(store: Store, run_id: str, report: Mapping[str, Any], page: bytes | None) -> None:
-    """Write the page, then the report, then name it the newest: a reader never finds half a run."""
+def publish(
+    store: Store, run_id: str, report: Mapping[str, Any], page: bytes | None, *, newest: bool = True
+) -> None:
+    """Write the page, then the report, then name it the newest: a reader never finds half a run.
+
+    A run that began later is not replaced: one by hand, or one that hung, may end after it. ``newest`` False: never
+    named so, because the run is not about the traffic that is served.
+    """
     content = json.dumps(report, indent=1, allow_nan=False).encode()
     if page is not None:
         store.write(f"{RUNS}/{run_id}/report.html", page)
     store.write(f"{RUNS}/{run_id}/report.json", content)
-    store.write(LATEST, content)
+    before = latest(store) if newest else None
+    if newest and (before is None or str(before.get("run_id", "")) <= run_id):
+        store.write(LATEST, content)
 
 
 def latest(store: Store) -> dict[str, Any] | None:

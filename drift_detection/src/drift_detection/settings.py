@@ -127,7 +127,14 @@ class NewRowsSettings(DecisionSettings, RegistrySettings):
     candidate_alias: str = Field(
         default="candidate", min_length=1, description="alias of the version that was trained last"
     )
-    min_new_rows: int = Field(default=1, ge=1, description="new or changed pull requests that are enough")
+    min_new_rows: int = Field(
+        default=1, ge=1, description="new or changed pull requests that it takes at least"
+    )
+    min_new_share: float = Field(
+        default=0.01,
+        ge=0,
+        description="the same as a share of those that the last training saw: fewer cannot end an alarm",
+    )
 
 
 class ReplicaSettings(RegistrySettings):

@@ -11,7 +11,7 @@ from stage_runtime.main import closing_counts
 
 from drift_detection import retrainings
 from drift_detection.endings import outcome_of
-from drift_detection.new_rows import count_new, seen_by_last_training
+from drift_detection.new_rows import count_new, enough, seen_by_last_training
 from drift_detection.replicas import reload, resolve, verify
 from drift_detection.settings import (
     CoolDownSettings,
@@ -38,13 +38,14 @@ def cool_down(settings: CoolDownSettings) -> ExitCode:
 
 
 def new_rows(settings: NewRowsSettings) -> ExitCode:
-    """Yes where there is something to learn; a no ends the retraining, so that it holds back no other."""
+    """Yes where there is enough to learn; after a no the workflow only sees to it that every replica is up to date."""
     store = open_store(settings.root_address, settings.s3_access)
-    count = count_new(settings, seen_by_last_training(settings, store))
-    go = count >= settings.min_new_rows
+    seen = seen_by_last_training(settings, store)
+    count, needed = count_new(settings, seen), enough(settings, seen)
+    go = count >= needed
     if not go:
-        retrainings.end(store, settings.workflow, datetime.now(UTC), "no new rows", f"{count} new or changed")
-    _answer(settings, go, new_rows=count, needed=settings.min_new_rows)
+        retrainings.nothing_new(store, settings.workflow, f"{count} new or changed, needed are {needed}")
+    _answer(settings, go, new_rows=count, needed=needed)
     return ExitCode.DONE
 
 

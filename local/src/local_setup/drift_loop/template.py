@@ -18,6 +18,7 @@ _VALUE = re.compile(r"{{\s*([^}\s]+)\s*}}")
 _WHEN = re.compile(r"^'([^']*)'\s*(==|!=)\s*'([^']*)'$")
 # A bare name in `depends` means that the task ended without a failure, skipped or not.
 _FINE = ("Succeeded", "Skipped", "Daemoned")
+_WORD = re.compile(r"\s*(\|\||&&|[()]|[\w-]+(?:\.\w+)?)")
 
 
 class UnknownSpelling(LocalSetupError):
@@ -109,16 +110,48 @@ def filled(text: str, values: Mapping[str, str]) -> str:
 
 
 def may_run(task: Task, statuses: Mapping[str, str]) -> bool:
-    """Whether what the task depends on went as it asks: NAME.STATUS || NAME."""
+    """Whether what the task depends on went as it asks: NAME or NAME.STATUS, with ||, && and brackets."""
     if not task.depends:
         return True
-    for part in task.depends.split("||"):
-        name, _, status = part.strip().partition(".")
+    words, end = [], 0
+    while end < len(task.depends.rstrip()):
+        found = _WORD.match(task.depends, end)
+        if found is None:
+            raise UnknownSpelling(f"{FILE}: {task.name}: depends: {task.depends!r}")
+        words.append(found[1])
+        end = found.end()
+
+    def either() -> bool:
+        sides = [both()]
+        while words and words[0] == "||":
+            words.pop(0)
+            sides.append(both())
+        return any(sides)
+
+    def both() -> bool:
+        sides = [one()]
+        while words and words[0] == "&&":
+            words.pop(0)
+            sides.append(one())
+        return all(sides)
+
+    def one() -> bool:
+        word = words.pop(0) if words else ""
+        if word == "(":
+            inner = either()
+            if words[:1] != [")"]:
+                raise UnknownSpelling(f"{FILE}: {task.name}: depends: {task.depends!r}")
+            words.pop(0)
+            return inner
+        name, _, status = word.partition(".")
         if name not in statuses:
-            raise UnknownSpelling(f"{FILE}: {task.name} depends on {part.strip()!r}, which is not before it")
-        if statuses[name] in ((status,) if status else _FINE):
-            return True
-    return False
+            raise UnknownSpelling(f"{FILE}: {task.name} depends on {word!r}, which is not before it")
+        return statuses[name] in ((status,) if status else _FINE)
+
+    wanted = either()
+    if words:
+        raise UnknownSpelling(f"{FILE}: {task.name}: depends: {task.depends!r}")
+    return wanted
 
 
 def is_wanted(task: Task, values: Mapping[str, str]) -> bool:
