@@ -36,6 +36,26 @@ def test_base_is_accepted_strictly_without_a_warning(
     assert len(done.stdout.splitlines()) == len(rendered(argo_apps / "base"))
 
 
+@pytest.mark.parametrize("part", ["minio", "mlflow", "mlserver"])
+def test_optional_parts_are_accepted_strictly_and_their_pods_admitted(
+    cluster: Cluster, argo_apps: Path, part: str
+) -> None:
+    folder = argo_apps / "components" / part
+    cluster.apply(yaml.safe_load((folder / "namespace.yaml").read_text()))
+    done = cluster.try_kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(folder))
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    objects = rendered(folder)
+    assert len(done.stdout.splitlines()) == len(objects)
+    cluster.apply(*[item for item in objects if item["kind"] == "ServiceAccount"])
+    (owner,) = [item for item in objects if item["kind"] in {"Deployment", "StatefulSet"}]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe", "namespace": part}}
+    spec = owner["spec"]["template"]["spec"]
+    done = cluster.try_kubectl(
+        "create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod | {"spec": spec})
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_misspelt_field_is_refused(cluster: Cluster, argo_apps: Path, namespace: str) -> None:
     (cron,) = [
         item
@@ -171,6 +191,8 @@ def test_the_page_of_values_makes_what_the_cluster_accepts(cluster: Cluster, arg
     core = [
         item for item in yaml.safe_load_all(done.stdout) if not item["apiVersion"].startswith("argoproj.io")
     ]
-    assert [item["kind"] for item in core] == ["Namespace", "ConfigMap"]
+    assert [item["kind"] for item in core] == [
+        "Namespace", "ConfigMap", "ServiceAccount", "ClusterRoleBinding"
+    ]  # fmt: skip
     cluster.apply(*core)
     assert cluster.get("configmap", "environment", "mlops")["data"]["VAULT_ADDR"].startswith("https://")

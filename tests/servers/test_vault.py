@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,12 @@ STAGES = {
     "spark-preprocess": ("spark_preprocess", "spark_preprocess.settings:Settings", "mlops-spark"),
     "ml-training": ("ml_training", "ml_training.settings:TrainSettings", "mlops-training"),
     "model-serving": ("model_serving", "model_serving.settings:Settings", "mlops-serving"),
+    "drift-detection": ("drift_detection", "drift_detection.settings:DetectSettings", "mlops-drift"),
+    "perf": ("perf", "perf.settings:GateSettings", "mlops-perf"),
 }
 ALL_KEYS = (
     "mongo_uri", "github_token", "do_spaces_access_key", "do_spaces_secret_key", "mlflow_uri", "reload_token",
-    "github_webhook_secret", "author_hash_key",
+    "github_webhook_secret", "author_hash_key", "drift_webhook_token",
 )  # fmt: skip
 
 # Builds the stage's settings as its main does and prints hashes of what came from Vault, never the values.
@@ -53,6 +57,7 @@ READS = """
 import sys, time
 from stage_runtime.vault import VaultClient, VaultSettings
 import os
+import re
 client = VaultClient(VaultSettings.from_environ(os.environ))
 for pause in sys.argv[1:]:
     time.sleep(float(pause))
@@ -63,7 +68,10 @@ for pause in sys.argv[1:]:
 @pytest.fixture(scope="module")
 def vault(cluster: Cluster, argo_apps: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     kinds = {"Namespace", "ServiceAccount", "ClusterRoleBinding"}
-    cluster.apply(*[item for item in rendered(argo_apps / "base") if item["kind"] in kinds])
+    objects = rendered(argo_apps / "base") + rendered(argo_apps / "drift")
+    # The drift job lies in the same namespace; the accounts of its other namespace are those of the workflow's steps.
+    there = [o for o in objects if o["metadata"].get("namespace", "mlops") == "mlops" and o["kind"] in kinds]
+    cluster.apply(*[o for o in there if o["kind"] != "Namespace" or o["metadata"]["name"] == "mlops"])
     made = Vault(cluster, tmp_path_factory.mktemp("vault"))
     try:
         made.start()
@@ -166,6 +174,12 @@ def test_another_account_is_refused(pod: Pod) -> None:
     assert "refused the login as role mlops-datafetch" in refusal(pod.run())
 
 
+def test_every_role_has_a_stage_here(argo_apps: Path) -> None:
+    lines = (argo_apps / "vault" / "roles.tsv").read_text().splitlines()
+    roles = {line.split("\t")[0] for line in lines if not line.startswith("#")}
+    assert roles == {role for _, _, role in STAGES.values()}
+
+
 def test_another_namespace_is_refused(pod: Pod, cluster: Cluster) -> None:
     cluster.apply(
         {
@@ -255,6 +269,11 @@ def test_an_absent_vault_is_waited_for_then_code_1(pod: Pod) -> None:
 
 def test_setting_up_twice_changes_nothing(vault: Vault) -> None:
     before = vault.cli("read", "-format=json", "auth/kubernetes/role/mlops-serving")
-    vault.set_up()
+    said = vault.set_up()
+    # The test cluster signs for a day at most, and the script says what it got, not what it asked for.
+    end = re.search(r"reviews tokens until (\S+ \S+) UTC", said)
+    assert end, said
+    left = datetime.strptime(end[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC) - datetime.now(UTC)
+    assert timedelta(hours=23) < left <= timedelta(hours=24)
     after = vault.cli("read", "-format=json", "auth/kubernetes/role/mlops-serving")
     assert json.loads(before)["data"] == json.loads(after)["data"]
