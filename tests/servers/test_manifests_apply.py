@@ -50,6 +50,8 @@ def test_optional_parts_are_accepted_strictly_and_their_pods_admitted(
     (owner,) = [item for item in objects if item["kind"] in {"Deployment", "StatefulSet"}]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe", "namespace": part}}
     spec = owner["spec"]["template"]["spec"]
+    for claim in owner["spec"].get("volumeClaimTemplates", []):
+        spec.setdefault("volumes", []).append({"name": claim["metadata"]["name"], "emptyDir": {}})
     done = cluster.try_kubectl(
         "create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod | {"spec": spec})
     )
