@@ -6,12 +6,16 @@ from typing import Any
 
 import msgspec
 
+from model_serving import answers
 from model_serving.inference_protocol import InferRequest, InferResponse, ModelMetadata
 from model_serving.payloads import GithubPullRequest, ProblemObject, PullRequestDocument, Score, Scores
+from model_serving.reloading import Outcome
 from model_serving.simulation import KINDS, NONE
 
 _TYPES = [
     PullRequestDocument, GithubPullRequest, Score, Scores, ProblemObject, InferRequest, InferResponse, ModelMetadata,
+    answers.Alive, answers.Ready, answers.ServedModelCard, answers.DeliveryResult, answers.ServerMetadata, answers.Live,
+    answers.AllReady, answers.ModelReady, answers.SimulatedDrift, Outcome,
 ]  # fmt: skip
 _PULL = {
     "anyOf": [
@@ -64,14 +68,22 @@ def _require(schemas: dict[str, Any]) -> None:
 
 def _paths(model: str, most: int) -> dict[str, Any]:
     base = f"/v2/models/{model}"
-    infer = _post(
-        "v2_infer", "Score by columns (Open Inference Protocol)", _ref("InferRequest"), _ref("InferResponse"),
-        (400, 413, 415, 422, 503),
-    )  # fmt: skip
-    model_ready = _get("v2_model_ready", "Whether the model is ready", {"type": "object"}, (503,))
-    model_metadata = _get(
-        "v2_model_metadata", "What the model takes and gives", _ref("ModelMetadata"), (503,)
+    simulation = {
+        "type": "object",
+        "properties": {"drift_type": {"enum": [*KINDS, NONE]}},
+        "required": ["drift_type"],
+    }
+    reload = _post(
+        "reload", "Serve the version that the alias names now", None, "Outcome", (401, 403, 409, 422, 503)
     )
+    reload["responses"]["202"] = _answer("Accepted: not every worker has followed yet", _ref("Outcome"))
+    reload["security"] = [{"reload": []}]
+    page = _get(
+        "drift_report", "Its page for people", {"type": "string"}, (404, 503), "text/html; charset=utf-8"
+    )
+    page["responses"]["304"] = {"description": "the page that If-None-Match names is still the newest"}
+    all_ready = _get("v2_ready", "Whether the service is ready", "AllReady", ())
+    all_ready["responses"]["503"] = _answer("not ready", _ref("AllReady"))
     return {
         "/predict": {
             "post": _post(
@@ -84,54 +96,25 @@ def _paths(model: str, most: int) -> dict[str, Any]:
                 headers=("X-Request-ID", "X-Request-Purpose"),
             )
         },
-        "/health": {"get": _get("health", "The process answers", {"type": "object"}, ())},
-        "/ready": {
-            "get": _get(
-                "ready", "A model is proven and the service takes requests", {"type": "object"}, (503,)
-            )
-        },
+        "/health": {"get": _get("health", "The process answers", "Alive", ())},
+        "/ready": {"get": _get("ready", "A model is proven and the service takes requests", "Ready", (503,))},
         "/model": {
             "get": _get(
-                "model", "The served model, its card, and each worker's version", {"type": "object"}, (503,)
+                "model", "The served model, its card, and each worker's version", "ServedModelCard", (503,)
             )
         },
         "/metrics": {
             "get": _get("metrics", "Prometheus metrics of all workers", {"type": "string"}, (), "text/plain")
         },
-        "/reload": {
-            "post": {
-                **_post(
-                    "reload",
-                    "Serve the version that the alias names now",
-                    None,
-                    {"type": "object"},
-                    (401, 403, 409, 422, 503),
-                ),
-                "security": [{"reload": []}],
-            }
-        },
-        "/drift": {
-            "get": _get("drift", "The drift job's newest report", {"type": "object"}, (404, 503)),
-        },
-        "/drift/report": {
-            "get": _get(
-                "drift_report",
-                "Its page for people",
-                {"type": "string"},
-                (404, 503),
-                "text/html; charset=utf-8",
-            ),
-        },
+        "/reload": {"post": reload},
+        "/drift": {"get": _get("drift", "The drift job's newest report", {"type": "object"}, (404, 503))},
+        "/drift/report": {"get": page},
         "/simulate-drift": {
             "post": _post(
                 "simulate_drift",
                 "Record rows as if the traffic had changed; switched off in production",
-                {
-                    "type": "object",
-                    "properties": {"drift_type": {"enum": [*KINDS, NONE]}},
-                    "required": ["drift_type"],
-                },
-                {"type": "object"},
+                simulation,
+                "SimulatedDrift",
                 (400, 403, 413, 415, 422),
             )
         },
@@ -140,21 +123,54 @@ def _paths(model: str, most: int) -> dict[str, Any]:
                 "webhook",
                 "GitHub's pull_request events, signed",
                 {"type": "object"},
-                {"type": "object"},
+                "DeliveryResult",
                 (400, 401, 403, 413, 415, 422, 503),
-                headers=("X-Hub-Signature-256", "X-GitHub-Event", "X-GitHub-Delivery"),
+                headers=("X-Hub-Signature-256", "X-GitHub-Event", "X-GitHub-Delivery", "X-Request-Purpose"),
             )
         },
-        "/v2": {"get": _get("v2_server", "Server metadata", {"type": "object"}, ())},
-        "/v2/health/live": {"get": _get("v2_live", "The process answers", {"type": "object"}, ())},
-        "/v2/health/ready": {
-            "get": _get("v2_ready", "Whether the service is ready", {"type": "object"}, (503,))
-        },
-        base: {"get": model_metadata},
-        f"{base}/ready": {"get": model_ready},
-        f"{base}/infer": {"post": infer},
+        "/v2": {"get": _get("v2_server", "Server metadata", "ServerMetadata", ())},
+        "/v2/health/live": {"get": _get("v2_live", "The process answers", "Live", ())},
+        "/v2/health/ready": {"get": all_ready},
+        **_model_paths(base, "", (503,)),
+        **_model_paths(base + "/versions/{version}", "_version", (404, 503)),
         "/openapi.json": {"get": _get("openapi", "This document", {"type": "object"}, ())},
     }
+
+
+def _model_paths(base: str, suffix: str, problems: tuple[int, ...]) -> dict[str, Any]:
+    """The protocol's routes of a model, or of one of its versions."""
+    ready = _get(f"v2_model{suffix}_ready", "Whether the model is ready", "ModelReady", problems)
+    # Loaded but on the way out, or not loaded at all.
+    ready["responses"]["503"]["content"] |= _answer("", _ref("ModelReady"))["content"]
+    infer = _post(
+        f"v2{suffix}_infer",
+        "Score by columns (Open Inference Protocol)",
+        _ref("InferRequest"),
+        "InferResponse",
+        tuple(sorted({400, 413, 415, 422, *problems})),
+        headers=("X-Request-ID", "X-Request-Purpose"),
+    )
+    paths = {
+        base: {
+            "get": _get(
+                f"v2_model{suffix}_metadata", "What the model takes and gives", "ModelMetadata", problems
+            )
+        },
+        f"{base}/ready": {"get": ready},
+        f"{base}/infer": {"post": infer},
+    }
+    if suffix:
+        for methods in paths.values():
+            for operation in methods.values():
+                operation.setdefault("parameters", []).append(
+                    {
+                        "name": "version",
+                        "in": "path",
+                        "required": True,
+                        "schema": {"type": "string", "minLength": 1},
+                    }
+                )
+    return paths
 
 
 def _ref(name: str) -> dict[str, Any]:
@@ -171,20 +187,23 @@ def _problems(statuses: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
+def _answer(description: str, schema: dict[str, Any], media: str = "application/json") -> dict[str, Any]:
+    return {"description": description, "content": {media: {"schema": schema}}}
+
+
 def _get(
     name: str,
     summary: str,
-    answer: dict[str, Any],
+    answer: dict[str, Any] | str,
     problems: tuple[int, ...],
     media: str = "application/json",
 ) -> dict[str, Any]:
+    """An operation; answer is a schema or the name of one."""
+    schema = _ref(answer) if isinstance(answer, str) else answer
     return {
         "operationId": name,
         "summary": summary,
-        "responses": {
-            "200": {"description": "OK", "content": {media: {"schema": answer}}},
-            **_problems(problems),
-        },
+        "responses": {"200": _answer("OK", schema, media), **_problems(problems)},
     }
 
 
@@ -192,7 +211,7 @@ def _post(
     name: str,
     summary: str,
     body: dict[str, Any] | None,
-    answer: dict[str, Any],
+    answer: dict[str, Any] | str,
     problems: tuple[int, ...],
     *,
     example: Any = None,

@@ -182,7 +182,7 @@ class Scores(msgspec.Struct):
 
 
 class ProblemObject(msgspec.Struct, omit_defaults=True):
-    """RFC 9457. field, index, expected and found are there where one value is at fault."""
+    """RFC 9457. field, index, expected and found are there where one value is at fault, error under /v2."""
 
     type: str
     title: str
@@ -192,6 +192,7 @@ class ProblemObject(msgspec.Struct, omit_defaults=True):
     index: Annotated[int, Meta(ge=0)] | None = None
     expected: str | None = None
     found: str | None = None
+    error: str | None = None
 
 
 decode_body = msgspec.json.Decoder(AnyPullRequest | list[AnyPullRequest]).decode

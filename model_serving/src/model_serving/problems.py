@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from flask import Flask, Response
+from flask import Flask, Response, request
 from stage_runtime.logs import get_logger
 from werkzeug.exceptions import HTTPException
 
@@ -59,7 +59,7 @@ def handle_problems(app: Flask) -> None:
 
     @app.errorhandler(Problem)
     def _problem(problem: Problem) -> Response:
-        return problem.response()
+        return _response(problem)
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
@@ -71,12 +71,19 @@ def handle_problems(app: Flask) -> None:
         }
         if error.response is not None or status < HTTPStatus.BAD_REQUEST:
             return error.get_response()  # type: ignore[return-value]
-        return Problem(status, "", error.description or status.phrase, headers=headers).response()
+        return _response(Problem(status, "", error.description or status.phrase, headers=headers))
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
         get_logger().exception("A request failed", error=type(error).__name__)
-        return unexpected().response()
+        return _response(unexpected())
+
+
+def _response(problem: Problem) -> Response:
+    if request.path.startswith("/v2"):
+        # Clients of the Open Inference Protocol look for the reason under this name.
+        problem.more.setdefault("error", problem.detail)
+    return problem.response()
 
 
 def unexpected() -> Problem:

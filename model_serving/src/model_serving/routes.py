@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import os
-from dataclasses import asdict
 from http import HTTPStatus
 from importlib.metadata import version as installed
 from typing import Any
@@ -13,7 +12,7 @@ import msgspec
 from flask import Flask, Response, request
 from stage_runtime.exits import ServiceUnreachable, StageError, UnusableInput
 
-from model_serving import bodies, inference_protocol, openapi
+from model_serving import answers, bodies, inference_protocol, openapi
 from model_serving.drift import DriftReports, StoreFailed
 from model_serving.metrics import Metrics
 from model_serving.model import BrokenModel, ServedModel
@@ -38,6 +37,7 @@ REPORT_HEADERS = {
     "Cache-Control": "private, no-cache",
 }
 _encode = msgspec.json.Encoder().encode
+_any_json = msgspec.json.Decoder().decode
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -76,31 +76,31 @@ def add_state(
 
     @flask.get("/health")
     def health() -> Response:
-        return json_response({"status": "alive", "pid": os.getpid()})
+        return json_response(answers.Alive("alive", os.getpid()))
 
     @flask.get("/ready")
     def ready() -> Response:
         if not service.ready:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", service.why_not_ready())
-        return json_response({"status": "ready", "model_version": served(service).version})
+        return json_response(answers.Ready("ready", served(service).version))
 
     @flask.get("/model")
     def model() -> Response:
         current = served(service)
         return json_response(
-            {
-                "name": current.name,
-                "version": current.version,
-                "alias": settings.model_alias if settings.model_dir is None else None,
-                "threshold": current.scorer.threshold,
-                "features": list(current.features),
-                "columns": len(current.columns),
-                "loaded_at": current.loaded_at,
-                "workers": [asdict(worker) for worker in state.workers()] if state else [],
-                "service": installed("model-serving"),
-                "commit": os.environ.get("BUILD_COMMIT"),
-                "card": current.card,
-            }
+            answers.ServedModelCard(
+                name=current.name,
+                version=current.version,
+                alias=settings.model_alias if settings.model_dir is None else None,
+                threshold=current.scorer.threshold,
+                features=list(current.features),
+                columns=len(current.columns),
+                loaded_at=current.loaded_at,
+                workers=state.workers() if state else [],
+                service=installed("model-serving"),
+                commit=os.environ.get("BUILD_COMMIT"),
+                card=dict(current.card),
+            )
         )
 
     @flask.get("/metrics")
@@ -132,7 +132,7 @@ def add_state(
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE, "registry", f"the served model stays: {error}", headers=retry
             ) from error
-        return json_response(asdict(outcome), 200 if outcome.converged else 202)
+        return json_response(outcome, 200 if outcome.converged else 202)
 
 
 def add_drift(flask: Flask, drift: DriftReports | None, simulation: Simulation | None) -> None:
@@ -182,11 +182,7 @@ def add_drift(flask: Flask, drift: DriftReports | None, simulation: Simulation |
     def simulate() -> Response:
         if simulation is None:
             raise Problem(HTTPStatus.FORBIDDEN, "switched-off", "SIMULATE_DRIFT is not set")
-        body = bodies.read_json(request.environ)
-        try:
-            asked = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Problem(HTTPStatus.BAD_REQUEST, "not-json", "expected a JSON object") from error
+        asked = bodies.decode(_any_json, bodies.read_json(request.environ))
         kind = asked.get("drift_type") if isinstance(asked, dict) else None
         if kind not in (*KINDS, NONE):
             raise Problem(
@@ -196,7 +192,7 @@ def add_drift(flask: Flask, drift: DriftReports | None, simulation: Simulation |
                 field="drift_type",
             )
         simulation.set(kind)
-        return json_response({"drift_type": kind})
+        return json_response(answers.SimulatedDrift(kind))
 
 
 def _check_token(expected: str) -> None:
@@ -230,17 +226,15 @@ def add_protocol(flask: Flask, service: Service, recorder: Recorder) -> None:
 
     @flask.get("/v2")
     def server() -> Response:
-        return json_response(
-            {"name": "model-serving", "version": installed("model-serving"), "extensions": []}
-        )
+        return json_response(answers.ServerMetadata("model-serving", installed("model-serving"), []))
 
     @flask.get("/v2/health/live")
     def live() -> Response:
-        return json_response({"live": True})
+        return json_response(answers.Live(True))
 
     @flask.get("/v2/health/ready")
     def all_ready() -> Response:
-        return json_response({"ready": service.ready}, 200 if service.ready else 503)
+        return json_response(answers.AllReady(service.ready), 200 if service.ready else 503)
 
     @flask.get("/v2/models/<name>")
     @flask.get("/v2/models/<name>/versions/<version>")
@@ -252,7 +246,7 @@ def add_protocol(flask: Flask, service: Service, recorder: Recorder) -> None:
     @flask.get("/v2/models/<name>/versions/<version>/ready")
     def model_ready(name: str, version: str | None = None) -> Response:
         model = named(name, version)
-        return json_response({"name": model.name, "ready": service.ready}, 200 if service.ready else 503)
+        return json_response(answers.ModelReady(model.name, service.ready), 200 if service.ready else 503)
 
     @flask.post("/v2/models/<name>/infer")
     @flask.post("/v2/models/<name>/versions/<version>/infer")

@@ -9,14 +9,15 @@ import hashlib
 import hmac
 import re
 from http import HTTPStatus
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import msgspec
 from flask import Flask, Request, Response, request
 
+from model_serving.answers import DeliveryResult
 from model_serving.bodies import decode, read_json
 from model_serving.deliveries import Deliveries
-from model_serving.payloads import AnyPullRequest
+from model_serving.payloads import AnyPullRequest, Score
 from model_serving.predicting import JSON, LOAD_TEST, Recorder
 from model_serving.problems import Problem
 from model_serving.service import Batch, Service
@@ -88,7 +89,7 @@ class Webhook:
         self.deliveries, self.writeback = deliveries, writeback
         self._secret = service.settings.github_webhook_secret.get_secret_value()
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> DeliveryResult:
         """Check and score the event of Flask's current request; raises Problem."""
         if not self._secret:
             raise Problem(HTTPStatus.FORBIDDEN, "switched-off", "GITHUB_WEBHOOK_SECRET is not set")
@@ -97,14 +98,14 @@ class Webhook:
         delivery, pull, why = read_event(request, body)
         if pull is None:
             self._count("ignored")
-            return {"delivery": delivery, "result": "ignored", "why": why}
+            return DeliveryResult(delivery, "ignored", why)
         if request.headers.get("X-Request-Purpose") == LOAD_TEST:
             batch = self.service.score([pull], delivery, listed=False)
             self.recorder.record(batch, load_test=True)
         else:
             if not self.deliveries.claim(delivery):
                 self._count("duplicate")
-                return {"delivery": delivery, "result": "duplicate"}
+                return DeliveryResult(delivery, "duplicate")
             try:
                 batch = self.service.score([pull], delivery, listed=False)
             except Exception:
@@ -112,7 +113,8 @@ class Webhook:
                 raise
             if not self.deliveries.once(delivery, lambda new: self._effects(new, batch, pull)):
                 self._count("dropped")
-        return {"delivery": delivery, "result": "scored", "score": batch.scores[0]}
+        # As the scorer made it: its code travels with the model.
+        return DeliveryResult(delivery, "scored", score=cast(Score, batch.scores[0]))
 
     def _effects(self, new: bool, batch: Batch, pull: Any) -> None:
         """What a score leaves behind; new: whether no other replica has had the delivery."""

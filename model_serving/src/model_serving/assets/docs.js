@@ -28,10 +28,11 @@
       summary.append(make("code", method.toUpperCase() + " " + path), make("span", " " + operation.summary));
       section.append(summary);
       const form = make("form", "", { action: path, method });
-      const headers = {};
+      const headers = {}, inPath = {};
       for (const parameter of operation.parameters || []) {
         const input = make("input", "", { id: id + parameter.name, name: parameter.name, type: "text" });
-        headers[parameter.name] = input;
+        if (parameter.required) input.required = true;
+        (parameter.in === "path" ? inPath : headers)[parameter.name] = input;
         form.append(make("label", parameter.name, { for: id + parameter.name }), input);
       }
       if (operation.security) {
@@ -51,13 +52,17 @@
       form.addEventListener("submit", async (event) => {
         event.preventDefault();
         const sent = {};
+        let address = path;
+        for (const [name, input] of Object.entries(inPath)) {
+          address = address.replace("{" + name + "}", encodeURIComponent(input.value));
+        }
         for (const [name, input] of Object.entries(headers)) {
           if (input.value) sent[name] = name === "Authorization" ? "Bearer " + input.value : input.value;
         }
         if (body) sent["Content-Type"] = "application/json";
         const started = performance.now();
         try {
-          const answer = await fetch(path, { method: method.toUpperCase(), headers: sent, body: body && body.value });
+          const answer = await fetch(address, { method: method.toUpperCase(), headers: sent, body: body && body.value });
           let text = await answer.text();
           try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* shown as it came */ }
           const took = (performance.now() - started).toFixed(1);
