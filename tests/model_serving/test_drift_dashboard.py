@@ -17,7 +17,12 @@ def test_every_metric_is_made_and_documented() -> None:
         "drift_score": 1.0, "groups": [{"name": "size", "drifted": True}],
     }  # fmt: skip
     retraining = {"ended_at": "2026-11-23T03:00:00Z", "outcome": "refused"}
-    lines = [*drift._report_lines(report), *drift._retraining_lines(retraining)]
+    started = {"claimed_at": "2026-11-23T02:00:00Z"}
+    lines = [
+        *drift._report_lines(report),
+        *drift._started_lines(started),
+        *drift._retraining_lines(retraining),
+    ]
     assert {f"model_serving_{re.split('[{ ]', line)[0]}" for line in lines} == names_of_the_module()
 
 
