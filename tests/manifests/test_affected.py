@@ -19,16 +19,20 @@ def affected(repository: Path) -> ModuleType:
     return module
 
 
+STAGES = {"data_fetch", "spark_preprocess", "ml_training", "model_serving", "drift_detection", "perf"}
+
+
 @pytest.mark.parametrize(
     ("path", "stages"),
     [
         ("data_fetch/src/data_fetch/cli.py", {"data_fetch"}),
+        ("perf/src/perf/gate.py", {"perf"}),
+        ("libs/github_client/src/github_client/errors.py", {"data_fetch", "model_serving"}),
+        ("libs/model_registry/src/model_registry/artifacts.py", {"model_serving", "drift_detection", "perf"}),
         ("libs/pr_features/src/pr_features/rows.py", {"data_fetch", "spark_preprocess", "ml_training"}),
-        (
-            "libs/stage_runtime/src/stage_runtime/vault.py",
-            {"data_fetch", "spark_preprocess", "ml_training", "model_serving"},
-        ),
-        (".github/base-image", {"data_fetch", "spark_preprocess", "ml_training", "model_serving"}),
+        ("libs/stage_runtime/src/stage_runtime/vault.py", STAGES),
+        (".github/base-image", STAGES),
+        (".github/scripts/build-image.sh", STAGES),
         ("argo-apps/base/release/kustomization.yaml", set()),  # its own commits start no build
         ("argo-apps/base/data-fetch.yaml", set()),
         ("data_fetch/README.md", set()),
@@ -39,12 +43,11 @@ def affected(repository: Path) -> ModuleType:
 def test_a_change_builds_the_stages_that_it_goes_into(
     affected: ModuleType, path: str, stages: set[str]
 ) -> None:
-    built = {
-        stage
-        for stage in ("data_fetch", "spark_preprocess", "ml_training", "model_serving")
-        if affected.affected(stage, [path])
-    }
-    assert built == stages
+    assert {stage for stage in STAGES if affected.affected(stage, [path])} == stages
+
+
+def test_there_are_no_other_stages(repository: Path) -> None:
+    assert {file.parent.name for file in repository.glob("*/Dockerfile")} == STAGES
 
 
 def test_an_unknown_base_builds(affected: ModuleType) -> None:
