@@ -16,6 +16,9 @@ import pytest
 from artifact import pull_request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from model_serving.app import create_app
+from model_serving.model import ServedModel
+from model_serving.settings import Settings
 from service_process import ServiceProcess
 from werkzeug.test import Client
 
@@ -64,9 +67,12 @@ FIELDS = (
 
 def damaged(rng: random.Random) -> bytes:
     """One body: a good one with a value replaced, its bytes hurt, cut, or of another encoding, or no JSON at all."""
-    kind = rng.randrange(10)
+    kind = rng.randrange(12)
     pull = pull_request(rng.randrange(50))
-    if kind < 5:
+    if kind > 9:  # in our own names
+        same = ("number", "title", "body", "created_at", "additions", "deletions", "changed_files")
+        pull = {"repo_name": "o/n"} | {name: pull[name] for name in same}
+    if kind < 5 or kind > 9:
         text = json.dumps(pull)[:-1]
         for _ in range(rng.randint(1, 3)):
             text += f", {json.dumps(rng.choice(FIELDS))}: {rng.choice(VALUES)}"
@@ -90,15 +96,30 @@ def damaged(rng: random.Random) -> bytes:
     return body
 
 
-def test_damaged_bodies_are_refused_in_process(client: Client) -> None:
+# With which settings damaged bodies are sent, and a kind of problem that only these bring about.
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "defaults": ({}, "unusable-pull-request"),
+    "closed": ({"unknown_fields": "refuse"}, "unknown-field"),
+    "short": ({"max_items": 1}, "too-many-items"),
+    "closed and short": ({"unknown_fields": "refuse", "max_items": 1}, "too-many-items"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_damaged_bodies_are_refused_in_process(model: ServedModel, name: str) -> None:
+    values, special = SETTINGS[name]
+    client = Client(create_app(Settings(**values), model))
     rng = random.Random(1)
     found: Counter[int] = Counter()
+    kinds = set()
     for _ in range(1500):
         answer = client.post("/predict", data=damaged(rng), content_type="application/json")
         found[answer.status_code] += 1
         assert answer.status_code < 500, answer.get_data()
         assert answer.is_json or answer.content_type == "application/problem+json"
-    assert found[422] and found[400] and found[200]
+        if answer.status_code >= 400:
+            kinds.add(answer.get_json(force=True)["type"].partition("#problem-")[2])
+    assert found[422] and found[400] and found[200] and special in kinds
 
 
 JSON = st.recursive(
@@ -111,13 +132,23 @@ JSON = st.recursive(
 )
 
 
+@pytest.fixture
+def strict_client(model: ServedModel) -> Client:
+    """Of a service that refuses unknown fields and takes lists of at most two."""
+    return Client(create_app(Settings(unknown_fields="refuse", max_items=2), model))
+
+
+@pytest.mark.parametrize("name", ["client", "strict_client"])
 @settings(
-    max_examples=200,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(value=JSON)
-def test_any_json_at_every_route_that_takes_some(client: Client, value: Any) -> None:
+def test_any_json_at_every_route_that_takes_some(
+    request: pytest.FixtureRequest, name: str, value: Any
+) -> None:
+    client: Client = request.getfixturevalue(name)
     body = json.dumps(value)
     for path in ("/predict", "/v2/models/pr-anomaly-autoencoder/infer", "/webhooks/github"):
         assert client.post(path, data=body, content_type="application/json").status_code < 500
@@ -181,8 +212,13 @@ def test_damaged_requests_over_the_wire(start: Callable[..., ServiceProcess]) ->
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_fifty_thousand_bodies(start: Callable[..., ServiceProcess]) -> None:
-    service = start(github_webhook_secret="s", workers=2, max_body_bytes=2_000_000, request_seconds=5)
-    workers = service.worker_pids()
+    limits = {"workers": 2, "max_body_bytes": 2_000_000, "request_seconds": 5}
+    service = start(github_webhook_secret="s", **limits)
+    strict = start(github_webhook_secret="s", unknown_fields="refuse", max_items=1, **limits)
+    workers, strict_workers = service.worker_pids(), strict.worker_pids()
+    found = raw_requests(strict, random.Random(5), 10_000)
+    assert found[413] and found[422] and max(found) < 500
+    assert strict.worker_pids() == strict_workers, "a worker died"
     raw_requests(service, random.Random(3), 2_000)
     before = service.memory_mb()
     # Slow senders beside it, each with a large body that never ends.
