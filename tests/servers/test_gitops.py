@@ -1,6 +1,8 @@
 """Two environments from two branches by a real Argo CD, driven by the scripts that the workflows call."""
 
+import shlex
 import subprocess
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -267,6 +269,92 @@ def test_a_failing_job_keeps_the_rollout_of_the_same_commit_back(delivery: Deliv
     revision = delivery.release(reference("ml-training", "5"))
     delivery.settled("staging", revision)
     assert delivery.image("staging") == digest("4")
+
+
+def by_the_runbook(delivery: Delivery, part: str, **names: str) -> None:
+    """Run the one command of the runbook that has this part, in staging's names."""
+    page = (Path(__file__).resolve().parent.parent.parent / "argo-apps" / "README.md").read_text()
+    (command,) = [
+        line.strip() for line in page.splitlines() if line.startswith("    kubectl") and part in line
+    ]
+    for old, new in {"app pr-anomaly ": "app staging ", "-n mlops": "-n staging", **names}.items():
+        command = command.replace(old, new)
+    program, *arguments = shlex.split(command)
+    if arguments[:2] == ["argo", "rollouts"]:
+        # kubectl's plugin; without kubectl it takes the kubeconfig as a flag.
+        program, arguments = str(server_folder("rollouts") / "kubectl-argo-rollouts"), arguments[2:]
+        arguments.append(f"--kubeconfig={delivery.cluster.kubeconfig}")
+        subprocess.run([program, *arguments], check=True, capture_output=True, timeout=60)
+    else:
+        delivery.cluster.kubectl(*arguments)
+
+
+def test_a_job_that_failed_for_a_reason_outside_git_runs_again_by_the_runbook(delivery: Delivery) -> None:
+    """A wrong secret in Vault, say: there is nothing to commit, and Argo CD does not try the same commit again."""
+    delivery.exit_codes["ml-training"] = 2
+    revision = delivery.release(reference("ml-training", "6"))
+    delivery.argo.refresh("staging")
+    eventually(
+        lambda: (
+            delivery.argo.status("staging")["revision"] == revision
+            and delivery.argo.status("staging")["phase"] == "Failed"
+        ),
+        240,
+        f"a failed sync: {delivery.argo.status('staging')}",
+    )
+    (failed,) = [
+        job["metadata"]["name"]
+        for job in delivery.cluster.items("job", "staging", "app.kubernetes.io/name=ml-training")
+        if job["status"].get("failed")
+    ]
+    delivery.exit_codes.clear()
+    by_the_runbook(delivery, "delete job NAME", NAME=failed)
+    by_the_runbook(delivery, '"operation"')
+    delivery.settled("staging", revision)
+    assert failed in delivery.jobs("staging")
+
+
+def test_an_undo_holds_by_the_runbook_until_the_page_is_applied_again(
+    delivery: Delivery, argo_apps: Path
+) -> None:
+    """With automatic syncs on it would be taken back before the active Service moved."""
+    cluster = delivery.cluster
+
+    def active(digit: str) -> bool:
+        rollout = cluster.get("rollout", "model-serving", "staging")
+        selector = cluster.get("service", "model-serving-active", "staging")["spec"]["selector"]
+        (replicas,) = [
+            one
+            for one in cluster.items("replicaset", "staging")
+            if one["metadata"]["labels"].get("rollouts-pod-template-hash")
+            == selector["rollouts-pod-template-hash"]
+        ]
+        found = replicas["spec"]["template"]["spec"]["containers"][0]["image"].split("@")[1]
+        assert found == digest(digit), f"{found} is active, {rollout['status'].get('message')}"
+        return True
+
+    def paused() -> bool:
+        return cluster.get("rollout", "model-serving", "staging")["status"].get("phase") == "Paused"
+
+    eventually(paused, 180, "the new version waits for a person")
+    assert active("1")
+    promote = ["promote", "model-serving", "-n", "staging", f"--kubeconfig={cluster.kubeconfig}"]
+    program = server_folder("rollouts") / "kubectl-argo-rollouts"
+    subprocess.run([program, *promote], check=True, capture_output=True, timeout=60)
+    eventually(lambda: active("4"), 180)
+    delivery.settled("staging", delivery.repository.head("staging"), ("Healthy",))
+
+    by_the_runbook(delivery, 'patch app pr-anomaly --type merge -p \'{"spec"')
+    by_the_runbook(delivery, "rollouts undo")
+    by_the_runbook(delivery, "--full")
+    eventually(lambda: active("1"), 120)
+    for _ in range(3):
+        delivery.argo.refresh("staging")
+        time.sleep(5)
+        assert active("1")
+    assert delivery.argo.status("staging")["sync"] == "OutOfSync"
+    cluster.apply(application(argo_apps, "staging", delivery.repository))
+    eventually(lambda: delivery.image("staging") == digest("4"), 120, "what Git says")
 
 
 def test_the_active_service_keeps_its_hash_through_a_sync(delivery: Delivery) -> None:
