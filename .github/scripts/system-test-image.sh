@@ -12,8 +12,6 @@ stage=${1:?STAGE: data_fetch, spark_preprocess, ml_training, model_serving or dr
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) && cd "$root"
 out=${OUT:-$root/var/image-test} pulls=${PULLS:-500}
 rm -rf "$out" && mkdir -p "$out/data" "$out/mlflow" "$out/log"
-# The image's user is nobody of this machine.
-chmod -R a+rwX "$out"
 fail() { echo "system-test-image: $stage: $*" >&2; exit 1; }
 
 engine=none
@@ -68,6 +66,8 @@ from_process() { # STAGE ARGUMENTS...
 from_image() { # STAGE ARGUMENTS...: in both cases its process is replaced, so that a signal reaches the container
   local name=$1 options=(--volume "$out:$out" --env HOME=/tmp --env WORK_DIR=/tmp/training) one && shift
   for one in "${settings[@]}" MODEL_CACHE_DIR=/tmp/models; do options+=(--env "$one"); done
+  # The image's user is nobody of this machine, and goes on in folders that the stages before it made.
+  chmod -R a+rwX "$out"
   if [ "$engine" = buildah ]; then
     # A name that resolves: Spark asks for the address of its own host.
     exec "$(type -P buildah)" --storage-driver "${STORAGE_DRIVER:-vfs}" run --isolation chroot --cap-drop all \
