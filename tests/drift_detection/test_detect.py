@@ -236,6 +236,7 @@ def test_the_page_is_one_file_without_outside_assets(place: Place, rng: np.rando
     assert report["page"] == "report.html"
     html = (place.root / "drift-runs" / report["run_id"] / "report.html").read_text("utf-8")
     assert "reconstruction_error" in html and "drift score 1.00" in html
+    assert f"<title>Drift in the traffic of {MODEL}</title>" in html and "<td>400 from 20" in html
     fetched = Fetched(html)
     assert fetched.addresses == []
 

@@ -23,7 +23,7 @@ def test_the_demo_shows_what_it_is_there_to_show(repository: Path, tmp_path: Pat
     verdicts = [step["found"] for step in steps if step["what"] == "drift job"]
     assert verdicts == ["no drift", "drift", "no drift"]
     found = {step["what"]: step["found"] for step in steps}
-    assert found["workflow"] == "Succeeded" and found["gate"] == 0
+    assert found["workflow"] == "Succeeded" and found["gate"] == "promoted the candidate"
     assert found["served before"] == "1" and found["served now"] == "2"
     assert found["nine more alarms within the cool-down"] == ["no"]
     claims = list((out / "data" / "drift-runs" / "retrainings").glob("*.end.json"))

@@ -93,7 +93,14 @@ def _page(
     by_hand = settings.current_data_path or settings.reference_data_path or settings.data_dir
     if not by_hand and (known := runs.same_page(store, report)) is not None:
         return known
-    facts = {"model": reference.model_name, "version": reference.model_version, "verdict": sentence(report)}
+    found = report["window"]
+    repeated = f", and {found['repeated_rows']} that repeat them" if found["repeated_rows"] else ""
+    facts = {
+        "verdict": f"{str(report['state']).capitalize()} in the traffic of {reference.model_name}",
+        "in detail": sentence(report),
+        "model version": reference.model_version,
+        "rows": f"{found['rows']} from {found['from']} to {found['to']}{repeated}",
+    }
     try:
         rows = _rows_to_show(settings, store, reference)
         return make_page(window, reference, rows, most_rows=settings.html_rows, facts=facts)

@@ -36,7 +36,10 @@ class NoReferenceRows(UnusableInput):
 def make_page(
     window: Window, reference: Reference, rows: np.ndarray, *, most_rows: int, facts: Mapping[str, str]
 ) -> bytes:
-    """HTML of at most ``most_rows`` rows of each side. rows [n, features]: the reference's."""
+    """HTML of at most ``most_rows`` rows of each side. rows [n, features]: the reference's.
+
+    facts: what stands above it, the verdict in a few words first.
+    """
     # Set before the import: it reports to its maker otherwise.
     os.environ["DO_NOT_TRACK"] = "1"
     with warnings.catch_warnings():
@@ -64,14 +67,19 @@ def make_page(
 
 
 def _headed(page: str, facts: Mapping[str, str]) -> str:
-    """The page with the verdict above it, as Evidently's own limits may say something else."""
-    lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
-    head, body, rest = page.partition("<body>")
-    if not body:
-        raise ValueError("Evidently's page has no <body> of the kind expected")
-    note = "The verdict is that of drift_detection; what follows is for looking at and has limits of its own."
-    header = f'<header style="font-family: sans-serif; margin: 1em"><dl>{lines}</dl><p>{note}</p></header>'
-    return f"{head}{body}{header}{rest}"
+    """The page with a title and the verdict above it, as Evidently's own limits may say something else."""
+    (_, verdict), *others = facts.items()
+    lines = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in others)
+    start, opened, head = page.partition("<head>")
+    head, body, rest = head.partition("<body>")
+    if not opened or not body:
+        raise ValueError("Evidently's page has no <head> and <body> of the kind expected")
+    note = "So says drift_detection. What follows is Evidently's: for looking at, by limits of its own."
+    header = (
+        '<header style="font-family: sans-serif; margin: 1em; text-align: left">'
+        f"<h1>{escape(verdict)}</h1><table>{lines}</table><p>{note}</p></header>"
+    )
+    return f"{start}{opened}<title>{escape(verdict)}</title>{head}{body}{header}{rest}"
 
 
 def reference_rows(store: Store, reference: Reference, most_rows: int) -> np.ndarray:

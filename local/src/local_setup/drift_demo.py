@@ -247,9 +247,11 @@ def _retrain(made: World, story: Story) -> Outcome:
     made.webhook.alarms.get(timeout=10)
     outcome = made.workflow(story).run(_name(1))
     story.tell("workflow", "Succeeded", outcome.status)
-    story.tell("gate", 0, outcome.codes.get("gate"))
+    passed = outcome.codes.get("gate") == 0
+    story.tell("gate", "promoted the candidate", "promoted the candidate" if passed else "refused or failed")
     report = made.detect()
-    story.tell("the drift job meanwhile", "too few rows", report["state"])
+    why = "the new version has scored nothing yet"
+    story.tell("the drift job meanwhile", "too few rows", report["state"], why=why)
     token = (made.workspace.out / "secrets" / "drift_webhook_token").read_text("utf-8")
     headers = {"Authorization": f"Bearer {token}"}
     for _ in range(9):
