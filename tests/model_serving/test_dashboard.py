@@ -71,7 +71,7 @@ def test_the_lists(client: Client, pull: dict[str, Any]) -> None:
     assert recent.index("title 3") < recent.index("title 2") < recent.index("title 1")
     name = pull["base"]["repo"]["full_name"]
     assert f'href="https://github.com/{name}/pull/2"' in text
-    assert "this one process" in text
+    assert "this one service" in text
 
 
 def test_the_same_pull_request_is_listed_once(client: Client, pull: dict[str, Any]) -> None:

@@ -1,12 +1,16 @@
 """Scores for people, with a MongoDB and without one that answers."""
 
+import json
+import os
+import signal
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from artifact import pull_request
 from model_serving.metrics import Metrics
-from model_serving.results import KEPT_IN_MEMORY, Memory, Results, entry
+from model_serving.results import KEPT_IN_MEMORY, Memory, Results, anomalous, entry, recent
 
 
 def item(number: int, error: float = 1.0, repo: str = "a/b") -> dict[str, Any]:
@@ -49,22 +53,25 @@ def test_memory_is_bounded_and_keeps_the_newest() -> None:
     memory = Memory()
     for number in range(1, KEPT_IN_MEMORY + 51):
         memory.add(item(number))
-    assert len(memory.recent(10_000)) == KEPT_IN_MEMORY
-    assert [kept["number"] for kept in memory.recent(2)] == [KEPT_IN_MEMORY + 50, KEPT_IN_MEMORY + 49]
+    assert len(recent(memory.entries(), 10_000)) == KEPT_IN_MEMORY
+    assert [kept["number"] for kept in recent(memory.entries(), 2)] == [
+        KEPT_IN_MEMORY + 50,
+        KEPT_IN_MEMORY + 49,
+    ]
 
 
 def test_the_most_anomalous_come_first() -> None:
     memory = Memory()
     for number, error in ((1, 0.5), (2, 9.0), (3, 3.0)):
         memory.add(item(number, error))
-    assert [kept["number"] for kept in memory.anomalous(2)] == [2, 3]
+    assert [kept["number"] for kept in anomalous(memory.entries(), 2)] == [2, 3]
 
 
 def test_versions_with_errors_of_other_units_are_ranked_by_what_they_mean() -> None:
     memory = Memory()
     for ranked in DIFFERENT_VERSIONS:
         memory.add(ranked)
-    assert [kept["number"] for kept in memory.anomalous(9)] == [4, 3, 1, 2]
+    assert [kept["number"] for kept in anomalous(memory.entries(), 9)] == [4, 3, 1, 2]
 
 
 def test_a_database_that_is_away_costs_no_score(open_mongo: Any) -> None:
@@ -124,5 +131,38 @@ def test_a_service_shows_the_scores_of_another(mongo_uri: str, start: Any) -> No
     assert first.post("/predict", pulls)[0] == 200
     assert first.terminate() == 0  # what waits is written on the way out
     page = second.get("/")[1]
-    assert "this one process" not in page
+    assert "this one service" not in page
     assert sum(pull["title"] in page for pull in pulls) == 30
+
+
+def test_without_a_mongodb_every_worker_shows_what_all_of_them_have_scored(
+    start: Any, tmp_path: Path
+) -> None:
+    service = start(workers=3)
+    pulls = [pull_request(number) for number in range(30)]
+    by = set()
+    for pull in pulls:  # each on a connection of its own, so that all workers get some
+        assert service.post("/predict", pull)[0] == 200
+        by.add(service.get("/health")[1]["pid"])
+    assert len(by) > 1
+
+    def shown_by(page: str) -> int:
+        return sum(f"#{pull['number']}</a>" in page for pull in pulls)
+
+    wait_for(lambda: all(shown_by(service.get("/")[1]) == 30 for _ in range(10)), 20)
+    victim = service.worker_pids()[0]
+    os.kill(victim, signal.SIGKILL)
+    scores = tmp_path / "service-0" / "state" / "scores"
+    wait_for(lambda: victim not in {int(file.stem) for file in scores.glob("*.json")})
+    assert service.get("/")[0] == 200
+
+
+def test_the_last_score_of_a_pull_request_counts_whichever_worker_gave_it(tmp_path: Path) -> None:
+    one = Results(Metrics(), folder=tmp_path)
+    (tmp_path / "1.json").write_text(
+        json.dumps([item(number) | {"scored_at": "2030-01-01T00:00:00Z"} for number in (1, 2)])
+    )
+    (tmp_path / "2.json").write_text("{")
+    one.keep([item(2, 5.0), item(3)])
+    assert {kept["number"] for kept in one.recent(2)} == {1, 2} and len(one.recent(9)) == 3
+    assert next(kept for kept in one.recent(9) if kept["number"] == 2)["reconstruction_error"] == 1.0

@@ -20,8 +20,8 @@ from stage_runtime.logs import get_logger
 from stage_runtime.main import run_stage
 from stage_runtime.settings import load_settings
 
+from model_serving import board, metrics
 from model_serving.app import Application, worker_application
-from model_serving.metrics import worker_gone
 from model_serving.model import BrokenModel, ServedModel, load_model
 from model_serving.settings import Settings
 from model_serving.shared_state import SharedState
@@ -151,7 +151,8 @@ def _hear_signals() -> None:
 
 def _worker_gone(state: SharedState, pid: int) -> None:
     state.leave(pid)
-    worker_gone(pid, state.metrics_folder)
+    metrics.worker_gone(pid, state.metrics_folder)
+    board.worker_gone(pid, state.scores_folder)
 
 
 def run() -> NoReturn:

@@ -152,7 +152,8 @@ def worker_application(settings: Settings, model: ServedModel, state: SharedStat
     mongo = None
     if uri := settings.mongo_uri.get_secret_value():
         mongo = Mongo(uri, settings.mongo_db, settings.scores_collection, settings.mongo_timeout_seconds)
-    results = Results(metrics, mongo)
+    results = Results(metrics, mongo, state.scores_folder)
+    results.start()
     deliveries = Deliveries(state.folder / "deliveries", mongo)
     deliveries.start()
     traffic = drift = None

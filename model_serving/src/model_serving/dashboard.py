@@ -20,10 +20,9 @@ from model_serving import bodies
 from model_serving.charts import error_histogram
 from model_serving.drift import DriftReports, StoreFailed
 from model_serving.problems import Problem
-from model_serving.results import Results
+from model_serving.results import SHOWN, Results
 from model_serving.service import Service
 
-SHOWN = 50
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}").fullmatch
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -48,6 +47,7 @@ def add_pages(flask: Flask, service: Service, results: Results, drift: DriftRepo
     flask.jinja_env.filters.update(
         visible=visible,
         ago=ago,
+        moment=moment,
         link=lambda item: link(github, item),
         number=lambda value: f"{value:,}" if isinstance(value, int) else f"{value:.4g}",
     )
@@ -133,6 +133,15 @@ def ago(moment: datetime) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
+
+
+def moment(text: Any) -> str:
+    """A time of ISO 8601 as people write it, to the minute and in UTC; anything else as it is."""
+    try:
+        read = datetime.fromisoformat(str(text))
+    except ValueError:
+        return str(text)
+    return f"{read.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if read.tzinfo else str(text)
 
 
 def link(github: str, item: Mapping[str, Any]) -> str:

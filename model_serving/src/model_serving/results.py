@@ -1,4 +1,5 @@
-"""Scores for people: what the dashboard shows, in memory and, where there is a MongoDB, shared by all replicas.
+"""Scores for people: what the dashboard shows. From MongoDB where there is one that answers, shared by all replicas;
+otherwise what the workers of this replica have in memory.
 
 The most unusual come first by `anomaly_score`: a percentile, so it means the same whichever model version gave it,
 while reconstruction errors of two versions are numbers of different units. Where it ties (beyond the largest training
@@ -15,19 +16,20 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from model_serving.board import Board, Entry
 from model_serving.metrics import Metrics
 from model_serving.mongo import Away, Mongo
 
 KEPT_IN_MEMORY = 500
+SHOWN = 50
 WAITING_AT_MOST = 5_000
 BATCH = 500
 SCORES_LAST = timedelta(days=90)
 NEWEST = (("scored_at", -1),)
 MOST_UNUSUAL = (("anomaly_score", -1), ("times_threshold", -1))
-
-Entry = dict[str, Any]
 
 
 def entry(score: Mapping[str, Any], payload: Mapping[str, Any], origin: str, scored_at: datetime) -> Entry:
@@ -44,6 +46,11 @@ def entry(score: Mapping[str, Any], payload: Mapping[str, Any], origin: str, sco
     }
 
 
+def key_of(item: Entry) -> str:
+    """What makes two entries the same pull request."""
+    return f"{item['repo_name']}#{item['number'] or item['request_id']}"
+
+
 class Memory:
     """The last score of each pull request that this process has scored: the newest KEPT_IN_MEMORY of them."""
 
@@ -53,33 +60,37 @@ class Memory:
 
     def add(self, item: Entry) -> None:
         """Keep it as the newest."""
-        key = f"{item['repo_name']}#{item['number'] or item['request_id']}"
+        key = key_of(item)
         with self._lock:
             self._entries.pop(key, None)
             self._entries[key] = item
             if len(self._entries) > KEPT_IN_MEMORY:
                 self._entries.popitem(last=False)
 
-    def recent(self, most: int) -> list[Entry]:
-        """The newest first."""
+    def entries(self) -> list[Entry]:
+        """All, the oldest first."""
         with self._lock:
-            entries = list(self._entries.values())
-        return entries[: -most - 1 : -1]
+            return list(self._entries.values())
 
-    def anomalous(self, most: int) -> list[Entry]:
-        """The most unusual first."""
-        with self._lock:
-            entries = list(self._entries.values())
-        return heapq.nlargest(
-            most, entries, key=lambda item: tuple(float(item[name]) for name, _ in MOST_UNUSUAL)
-        )
+
+def recent(entries: list[Entry], most: int) -> list[Entry]:
+    """The newest first; those of the same moment in the order they came, the last first."""
+    return heapq.nlargest(most, reversed(entries), key=lambda item: item["scored_at"])
+
+
+def anomalous(entries: list[Entry], most: int) -> list[Entry]:
+    """The most unusual first."""
+    return heapq.nlargest(
+        most, entries, key=lambda item: tuple(float(item[name]) for name, _ in MOST_UNUSUAL)
+    )
 
 
 class Results:
-    """Memory and, with a MongoDB, the shared collection."""
+    """Memory, with a folder the other workers', and with a MongoDB the shared collection."""
 
-    def __init__(self, metrics: Metrics, mongo: Mongo | None = None) -> None:
+    def __init__(self, metrics: Metrics, mongo: Mongo | None = None, folder: Path | None = None) -> None:
         self.memory = Memory()
+        self._board = Board(folder, self._shown) if folder is not None else None
         self._mongo = mongo
         self._writer = _Writer(mongo, metrics) if mongo is not None else None
 
@@ -88,8 +99,15 @@ class Results:
         """Whether a MongoDB is configured and answered lately."""
         return self._mongo is not None and self._mongo.answers
 
+    def start(self) -> None:
+        """Begin to show the other workers what this one scores; call it after the fork."""
+        if self._board is not None:
+            self._board.start()
+
     def keep(self, items: list[Entry]) -> None:
         """Keep scores; never waits for the database."""
+        if self._board is not None:
+            self._board.changed()
         for item in items:
             self.memory.add(item)
             if self._writer is not None and item["number"] is not None:
@@ -97,11 +115,26 @@ class Results:
 
     def recent(self, most: int) -> list[Entry]:
         """The newest scores, of all replicas where that is possible within the time limit."""
-        return self._read(NEWEST, most) or self.memory.recent(most)
+        return self._read(NEWEST, most) or recent(self._of_all_workers(), most)
 
     def anomalous(self, most: int) -> list[Entry]:
         """The most unusual ones, likewise."""
-        return self._read(MOST_UNUSUAL, most) or self.memory.anomalous(most)
+        return self._read(MOST_UNUSUAL, most) or anomalous(self._of_all_workers(), most)
+
+    def _shown(self) -> list[Entry]:
+        entries = self.memory.entries()
+        shown = [*recent(entries, SHOWN), *anomalous(entries, SHOWN)]
+        return list({id(item): item for item in shown}.values())
+
+    def _of_all_workers(self) -> list[Entry]:
+        """The last score of each pull request."""
+        own = self.memory.entries()
+        if self._board is None or not (others := self._board.others()):
+            return own
+        newest: dict[str, Entry] = {}
+        for item in sorted([*others, *own], key=lambda item: item["scored_at"]):
+            newest[key_of(item)] = item
+        return sorted(newest.values(), key=lambda item: item["scored_at"])
 
     def _read(self, order: tuple[tuple[str, int], ...], most: int) -> list[Entry] | None:
         if self._mongo is None:
@@ -116,6 +149,8 @@ class Results:
         """Write what waits, but wait no longer than this."""
         if self._writer is not None:
             self._writer.stop(seconds)
+        if self._board is not None:
+            self._board.stop()
 
 
 class _Writer:

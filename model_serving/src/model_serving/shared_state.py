@@ -2,6 +2,7 @@
 
     wanted.json         {"generation", "name", "version", "folder"}: what every worker has to serve
     workers/PID.json    {"pid", "generation", "version", "ready", "error", "loaded_at"}: what one serves
+    scores/PID.json     what one has scored lately (see `board`)
     reload.lock         held while one worker tries a new version
     poll.lock           held by the worker that watches the registry
 
@@ -49,10 +50,11 @@ class SharedState:
         self.folder = folder
         self.workers_folder = folder / "workers"
         self.metrics_folder = folder / "metrics"
+        self.scores_folder = folder / "scores"
 
     def prepare(self) -> None:
         """Make the folders, before the workers are forked; what an earlier service left is removed."""
-        for part in (self.workers_folder, self.metrics_folder):
+        for part in (self.workers_folder, self.metrics_folder, self.scores_folder):
             part.mkdir(parents=True, exist_ok=True)
             for file in part.iterdir():
                 file.unlink()
