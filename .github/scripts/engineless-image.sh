@@ -15,9 +15,11 @@ export ENGINE=buildah
 
 # In var, not in /tmp: there /tmp may be memory, and each layer is a whole copy.
 mkdir -p "$root/var" && storage=$(mktemp -d "$root/var/images.XXXXXX")
+running=""
 finish() {
   local code=$?
   trap - EXIT
+  [ -z "$running" ] || { kill "$running" 2> /dev/null && wait "$running" || true; }
   # A mount that was left behind would be emptied with the folder.
   if grep -qF " $storage" /proc/self/mountinfo; then
     echo "engineless-image: something is still mounted under $storage; remove both by hand" >&2
@@ -37,10 +39,15 @@ export CONTAINERS_STORAGE_CONF=$storage/storage.conf
 
 step() { # NAME COMMAND...
   local name=$1 start=$SECONDS && shift
-  timeout --kill-after=30 "${STEP_SECONDS:-1200}" "$@" || {
+  # In the background and waited for, so that a signal ends the script at once; timeout hands it on to the step.
+  timeout --kill-after=30 "${STEP_SECONDS:-1200}" "$@" &
+  running=$!
+  wait "$running" || {
     echo "engineless-image: $stage: $name ended with $? after $((SECONDS - start)) s" >&2
+    running=""
     exit 1
   }
+  running=""
   echo "engineless-image: $stage: $name: $((SECONDS - start)) s"
 }
 if [ -z "${BASE_IMAGE:-}" ]; then
