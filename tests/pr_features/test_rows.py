@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pr_features import catalogue
 from pr_features.documents import check
+from pr_features.facts import Facts
 from pr_features.history import History
-from pr_features.norms import NO_NORMS
+from pr_features.norms import NO_NORMS, QUANTITIES, norm_bins
+from pr_features.preprocessor import INDICATED
 from pr_features.profile import CorpusProfile
 from pr_features.registry import FEATURES, LEAKS, NAMES, PAST
 from pr_features.rows import row, rows
@@ -93,6 +95,30 @@ def test_nothing_that_a_maintainer_does_later_is_seen(raw: dict[str, Any], histo
     first, after = row(check(raw), history, PROFILE), row(check(raw | later), history, PROFILE)
     assert first.values.tobytes() == after.values.tobytes()
     assert first.text_indices == after.text_indices and first.text_values == after.text_values
+
+
+AUTHORS_PAST = {feature.name for feature in FEATURES if "past" in feature.leaks}
+
+
+def test_a_deleted_account_is_no_newcomer(pull: Pull) -> None:
+    """GitHub forgets who it was: that is known later only, and says nothing of the author's past."""
+    files = [{"path": "setup.py", "additions": 1, "deletions": 0}]
+    ghost = pull(author_login=None, author_id=None, author_type=None, files=files)
+    stranger = pull(author_login="new", author_id=43, files=files)
+    unknown, new = row(ghost, History(), PROFILE).values, row(stranger, History(), PROFILE).values
+    without = {name for name, found in zip(NAMES, unknown, strict=True) if math.isnan(found)}
+    assert without == AUTHORS_PAST | {"account_age"}
+    assert not np.isnan(new[[NAMES.index(name) for name in AUTHORS_PAST]]).any()
+    assert value(stranger, "newcomer") > 0 and value(stranger, "stranger_sensitive") > 0
+    # Neither does it count among the repository's newcomers.
+    bins = norm_bins(Facts(ghost, 0, 0, 0))
+    assert [bins[QUANTITIES.index(name)] for name in ("newcomer", "unmerged_author")] == [None, None]
+    assert None not in norm_bins(Facts(stranger, 0, 0, 0))
+    # One indicator says so, that of the account's age: two more would take weight from the others.
+    indicated = {NAMES[index] for index in INDICATED}
+    assert "account_age" in indicated and not indicated & AUTHORS_PAST
+    # A past that a request brings along is known, whoever it is of.
+    assert not math.isnan(value(ghost, "author_failed", History(3, 2, 1)))
 
 
 def test_every_feature_says_what_could_leak() -> None:

@@ -43,12 +43,12 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+
+
 def rejected_of(folder: Path) -> list[dict[str, Any]]:
-    return [
-        json.loads(line)
-        for path in sorted((folder / "rejected").glob("*.jsonl.gz"))
-        for line in gzip.decompress(path.read_bytes()).decode().splitlines()
-    ]
+    return [line for path in sorted((folder / "rejected").glob("*.jsonl.gz")) for line in lines_of(path)]
 
 
 def evaluation_of(folder: Path) -> list[dict[str, Any]]:
@@ -230,6 +230,27 @@ def test_broken_documents_are_put_aside(
     }  # fmt: skip
     assert {json.loads(found["document"])["_id"] for found in rejected} == set(range(1, 9))
     assert next(found for found in rows_of(folder_of(ours)) if found["pr_id"] == 99)["title"] == "$title"
+
+
+def test_a_large_quarantine_goes_through_several_tasks(
+    documents: Documents, store: Store, settings: MakeSettings, run: Run
+) -> None:
+    bad = [{**document, "additions": -1} for document in documents[:60]]
+    one, many = (
+        settings(
+            store([*bad, *documents[60:80]]),
+            max_rejected_share=1,
+            rows_per_partition=rows,
+            preprocess_run_id=name,
+        )
+        for name, rows in (("one", 100), ("many", 15))
+    )
+    assert run(one)["rejected"] == run(many)["rejected"] == 60
+    assert len(list((folder_of(one) / "rejected").iterdir())) == 1
+    sizes = [len(lines_of(path)) for path in sorted((folder_of(many) / "rejected").iterdir())]
+    assert len(sizes) == 4 and sum(sizes) == 60 and max(sizes) < 40
+    # The same lines in the same order, however many files they lie in.
+    assert rejected_of(folder_of(many)) == rejected_of(folder_of(one))
 
 
 def test_too_many_rejected(documents: Documents, store: Store, settings: MakeSettings, run: Run) -> None:

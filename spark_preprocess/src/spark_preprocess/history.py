@@ -35,13 +35,13 @@ def with_author_history(pulls: DataFrame) -> DataFrame:
     """pulls with author_opened, author_merged, author_day, and these facts' flags put into ``bins``.
 
     pulls: pr_id, repo_name, author, created, merged, bins, ... Counts are as of just before ``created``:
-    nothing of the very same second counts. An author whom GitHub no longer knows counts as a stranger.
+    nothing of the very same second counts. Of an author whom GitHub no longer knows they are 0 and the flags null.
     """
-    strangers = pulls.where("author IS NULL")
+    unknown = pulls.where("author IS NULL")
     for name in ("author_opened", "author_merged", "author_day"):
-        strangers = strangers.withColumn(name, f.lit(0))
+        unknown = unknown.withColumn(name, f.lit(0))
     counted = _author_counts(pulls.where("author IS NOT NULL"))
-    return counted.unionByName(strangers).withColumn("bins", f.transform("bins", _filled))
+    return counted.unionByName(unknown).withColumn("bins", f.transform("bins", _filled))
 
 
 def _author_counts(pulls: DataFrame) -> DataFrame:
@@ -68,10 +68,10 @@ def _author_counts(pulls: DataFrame) -> DataFrame:
 
 
 def _filled(value: Column, position: Column) -> Column:
-    """A bin, or for a flag of history 1 where its count is 0 and 0 otherwise."""
+    """A bin, or for a flag of history 1 where its count is 0 and 0 otherwise, null without an author."""
     filled = value
     for name, count in _FLAGS_OF_HISTORY.items():
-        flag = (f.col(count) == 0).cast("int")
+        flag = f.when(f.col("author").isNotNull(), (f.col(count) == 0).cast("int"))
         filled = f.when(position == QUANTITIES.index(name), flag).otherwise(filled)
     return filled
 

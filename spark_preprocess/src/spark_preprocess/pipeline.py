@@ -61,7 +61,8 @@ def run(spark: SparkSession, settings: Settings, folder: RunFolder) -> dict[str,
     if counts.rejected:
         with _step("rejected", documents=counts.rejected):
             _tell_reasons(checked)
-            folder.write_lines(_rejected(checked), "rejected")
+            files = -(-counts.rejected // settings.rows_per_partition)
+            folder.write_lines(_rejected(checked, files), "rejected")
     _judge(counts, source.documents, settings)
 
     pulls = checked.where("reason IS NULL")
@@ -182,11 +183,15 @@ def _judge(counts: Counts, expected: int, settings: Settings) -> None:
         )
 
 
-def _rejected(checked: DataFrame) -> DataFrame:
-    """Lines of {reason, document}: document is the extended JSON that was read, as text."""
+def _rejected(checked: DataFrame, files: int) -> DataFrame:
+    """Lines of {reason, document}: document is the extended JSON that was read, as text.
+
+    In order over all files, so that the same documents give the same lines wherever Spark cuts them; no task holds
+    more than a share of them, which matters where most of a large collection is unusable.
+    """
     bad = checked.where("reason IS NOT NULL")
     lines = bad.select(f.to_json(f.struct("reason", f.col("raw").alias("document"))).alias("value"))
-    return lines.repartitionByRange(1, "value").sortWithinPartitions("value")
+    return lines.repartitionByRange(files, "value").sortWithinPartitions("value")
 
 
 def _with_history(pulls: DataFrame, known: DataFrame, norms: DataFrame, partitions: int) -> DataFrame:

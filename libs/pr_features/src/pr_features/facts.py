@@ -28,7 +28,8 @@ class Facts:
     """Plain values of one pull request.
 
     opened, merged: the author's pull requests in this repository opened and merged before; opened_day: those
-    opened in the day before. An author whom GitHub no longer knows is a stranger to the repository: 0, 0, 0.
+    opened in the day before. past_known: whether these say anything. Of an author whom GitHub no longer knows they
+    are 0, and that is no newcomer: the account was deleted later.
     """
 
     def __init__(self, document: Document, opened: int, merged: int, opened_day: int) -> None:
@@ -36,6 +37,7 @@ class Facts:
         self.opened = opened
         self.merged = merged
         self.opened_day = opened_day
+        self.past_known = opened > 0 or merged > 0 or author_key(document) is not None
         self.title: str = (document.get("title") or "")[: text.MAX_TITLE_CHARACTERS].strip()
         self.own = text.own_text(document.get("body") or "")
         self.head: str = document.get("head_ref") or ""
@@ -55,20 +57,30 @@ class Facts:
         additions, deletions = self.document.get("additions"), self.document.get("deletions")
         return None if additions is None or deletions is None else additions + deletions
 
-    def flags(self) -> tuple[bool, ...]:
-        """The flags in the order of FLAGS."""
+    def flags(self) -> tuple[bool | None, ...]:
+        """The flags in the order of FLAGS; None for one that is not known."""
         return tuple([value(self) for value in _FLAG_VALUES])
 
 
 class Flag(NamedTuple):
     """A yes/no fact whose rarity in its repository is a feature.
 
-    prior: the share of pull requests for which it is true in a repository of which nothing is known.
+    prior: the share of pull requests for which it is true in a repository of which nothing is known. value: None
+    where it is not known.
     """
 
     name: str
     prior: float
-    value: Callable[[Facts], bool]
+    value: Callable[[Facts], bool | None]
+
+
+def author_key(document: Document) -> str | None:
+    """The author's identity within a corpus: GitHub's id, which survives a rename, else the login."""
+    author_id = document.get("author_id")
+    if author_id is not None:
+        return str(author_id)
+    login = document.get("author_login")
+    return f"login:{login}" if login else None
 
 
 def terms(document: Document) -> list[str]:
@@ -104,8 +116,8 @@ def is_branch_title(title: str, head: str) -> bool:
 
 
 FLAGS: tuple[Flag, ...] = (
-    Flag("newcomer", 0.4, lambda f: f.opened == 0),
-    Flag("unmerged_author", 0.5, lambda f: f.merged == 0),
+    Flag("newcomer", 0.4, lambda f: f.opened == 0 if f.past_known else None),
+    Flag("unmerged_author", 0.5, lambda f: f.merged == 0 if f.past_known else None),
     Flag("default_branch", 0.15, lambda f: is_default_branch(f.head, f.base)),
     Flag("patch_branch", 0.08, lambda f: is_patch_branch(f.head)),
     Flag("fork", 0.7, lambda f: f.document.get("is_cross_repository") is not False),

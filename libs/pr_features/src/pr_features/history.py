@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .facts import author_key as author_key
 from .norms import NO_NORMS, Norms
 
 Document = Mapping[str, Any]
@@ -35,22 +36,14 @@ class History(NamedTuple):
     """What was known before ``created_at``; ``norms`` is laid out as in ``norms.py``.
 
     author_opened, author_merged: the author's pull requests in this repository; author_day: those opened in
-    the DAY_SECONDS before. All are 0 for a newcomer and for an author whom GitHub no longer knows.
+    the DAY_SECONDS before. All are 0 for a newcomer, and for an author whom GitHub no longer knows: of the latter
+    ``facts`` takes them for not known.
     """
 
     author_opened: int = 0
     author_merged: int = 0
     author_day: int = 0
     norms: Sequence[float] = NO_NORMS
-
-
-def author_key(document: Document) -> str | None:
-    """The author's identity within a corpus: GitHub's id, which survives a rename, else the login."""
-    author_id = document.get("author_id")
-    if author_id is not None:
-        return str(author_id)
-    login = document.get("author_login")
-    return f"login:{login}" if login else None
 
 
 def month_of(moment: datetime) -> int:

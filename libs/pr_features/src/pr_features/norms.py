@@ -52,9 +52,10 @@ class Norm(NamedTuple):
 
 
 def norm_bins(facts: Facts) -> tuple[int | None, ...]:
-    """The bins of one pull request in the order of QUANTITIES; None where a size is not known."""
+    """The bins of one pull request in the order of QUANTITIES; None for what is not known."""
     sizes = (facts.document.get(size.name) for size in SIZES)
-    return (*map(int, facts.flags()), *map(_size_bin, sizes))
+    flags = (None if flag is None else int(flag) for flag in facts.flags())
+    return (*flags, *map(_size_bin, sizes))
 
 
 def norms_from_histograms(histograms: Sequence[Mapping[int, int]]) -> tuple[float, ...]:

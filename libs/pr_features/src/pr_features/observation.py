@@ -34,7 +34,7 @@ class Observation:
         # How unusual each flag is here (see Norms.surprises); 0 for a false one: not doing something odd
         # is never odd.
         self.surprises = [
-            surprise if true else 0.0
+            surprise if true else NAN if true is None else 0.0
             for true, surprise in zip(facts.flags(), self.norms.surprises, strict=True)
         ]
         # (mean information a word, information of all different words)
@@ -53,6 +53,8 @@ class Observation:
     def failed_share(self) -> float:
         """The author's share of earlier pull requests that were not merged by then, drawn to the usual one."""
         facts = self.facts
+        if not facts.past_known:
+            return NAN
         merged = min(facts.merged, facts.opened) + USUAL_MERGE_SHARE * USUAL_MERGE_WEIGHT
         return 1.0 - merged / (facts.opened + USUAL_MERGE_WEIGHT)
 
@@ -65,7 +67,13 @@ class Observation:
 
     def burst(self) -> float:
         """Pull requests of the last day by an author of whom none was ever merged here."""
+        if not self.facts.past_known:
+            return NAN
         return 0.0 if self.facts.merged else float(self.facts.opened_day)
+
+    def past(self, count: int) -> float:
+        """A count of the author's past; NaN where nothing is known of it."""
+        return count if self.facts.past_known else NAN
 
     def lines_per_file(self) -> float:
         lines, files = self.facts.lines, self.facts.document.get("changed_files")
@@ -81,7 +89,7 @@ class Observation:
     def stranger_sensitive(self) -> float:
         """Sensitive files changed by an author of whom nothing was ever merged here; else 0."""
         files = self.facts.files
-        if files is None:
+        if files is None or not self.facts.past_known:
             return NAN
         changed = len(self.facts.document["files"])
         return 0.0 if self.facts.merged else round(files.sensitive * changed)

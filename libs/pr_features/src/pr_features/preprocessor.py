@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .profile import CorpusProfile
-from .registry import FEATURES, MISSING_BLOCK, NAMES, TEXT_BLOCK
+from .registry import FEATURES, IMPLIED, MISSING_BLOCK, NAMES, TEXT_BLOCK
 from .rows import Row
 
 VERSION = 1
@@ -39,7 +39,11 @@ _LEAST_STD = np.array(
     dtype=np.float32,
 )
 # Features that are missing for the same reason share one indicator column, named after the first of them.
-_REASONS = tuple(dict.fromkeys(feature.missing for feature in FEATURES if feature.missing))
+_REASONS = tuple(
+    dict.fromkeys(
+        feature.missing for feature in FEATURES if feature.missing and feature.missing not in IMPLIED
+    )
+)
 INDICATED = np.array(
     [next(i for i, feature in enumerate(FEATURES) if feature.missing == reason) for reason in _REASONS]
 )

@@ -70,7 +70,8 @@ class Feature:
 # What could tell of what came after: the same for many features, so it is said once.
 LEAKS: Mapping[Leak, str] = {
     "past": "A merge or opening after this one would tell of the author's later fate: only those strictly before "
-    "`created_at` count.",
+    "`created_at` count. So would an account that was deleted since, as spammers' are: it makes no newcomer, there is "
+    "no value.",
     "norms": "The repository's habits change afterwards: shares, medians and spreads are those of earlier months.",
     "words": "How rare a word is would follow from later texts: counted over the rows of split `train` only.",
     "account": "An account's number is given at registration and cannot change. One that was deleted since has none, "
@@ -87,15 +88,20 @@ LEAKS: Mapping[Leak, str] = {
 }
 NO_SIZES = "sizes not fetched (an object of a list)"
 NO_FILES = "files not fetched, or none changed"
+NO_PAST = "author unknown: the account was deleted"
+NO_FILES_OR_PAST = "files not fetched, none changed, or author unknown"
+# Reasons that need no indicator column: an unknown author has no account's age either, whose indicator says so.
+IMPLIED = frozenset({NO_PAST, NO_FILES_OR_PAST})
 PAST = "user, created_at and merged_at of earlier pull requests here"
 
 
 def _surprise(name: str, block: Block, label: str, source: str, *leaks: Leak) -> Feature:
     """A flag of ``facts.FLAGS`` as the surprise at it in this repository."""
     index = FLAG_INDEX[name]
+    missing = NO_PAST if source == PAST else None
     return Feature(
-        name, block, label, "sqrt(-2 ln share here), 0 if false", 0, None, source, None, (*leaks, "norms"), "surprise",
-        "flag", lambda o: o.surprises[index], norm=name,
+        name, block, label, "sqrt(-2 ln share here), 0 if false", 0, None, source, missing, (*leaks, "norms"),
+        "surprise", "flag", lambda o: o.surprises[index], norm=name,
     )  # fmt: skip
 
 
@@ -123,11 +129,11 @@ _AUTHOR = (
         None,
         0,
         PAST,
-        None,
+        NO_PAST,
         ("past",),
         "high",
         "negative count",
-        lambda o: -log1p(o.facts.opened),
+        lambda o: -log1p(o.past(o.facts.opened)),
     ),
     Feature(
         "author_merged",
@@ -137,11 +143,11 @@ _AUTHOR = (
         None,
         0,
         PAST,
-        None,
+        NO_PAST,
         ("past",),
         "high",
         "negative count",
-        lambda o: -log1p(o.facts.merged),
+        lambda o: -log1p(o.past(o.facts.merged)),
     ),
     Feature(
         "author_failed",
@@ -151,7 +157,7 @@ _AUTHOR = (
         0,
         1,
         PAST,
-        None,
+        NO_PAST,
         ("past",),
         "high",
         "share",
@@ -179,7 +185,7 @@ _AUTHOR = (
         0,
         None,
         PAST,
-        None,
+        NO_PAST,
         ("past",),
         "high",
         "count",
@@ -503,7 +509,7 @@ _FILES = (
         0,
         None,
         "files; " + PAST,
-        NO_FILES,
+        NO_FILES_OR_PAST,
         ("pushed", "past"),
         "high",
         "count",
