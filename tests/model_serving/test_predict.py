@@ -247,3 +247,39 @@ def test_other_methods_and_paths(client: Client) -> None:
     assert answer.content_type == "application/problem+json"
     assert client.get("/nothing").status_code == 404
     assert client.post("/predict/", json={}).status_code in {404, 422}
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"additions": -1}, "additions: expected integer >= 0, found -1"),
+        ({"additions": "many"}, "additions: expected integer | null, found text 'many'"),
+        ({"additions": 1.5}, "additions: expected integer | null, found 1.5"),
+        ({"title": ["x"]}, "title: expected text | null, found an array"),
+        ({"labels": [{"name": 5}]}, "labels[0].name: expected text | null, found 5"),
+        ({"history": {"author_opened": "x"}}, "history[...]: expected integer | null, found text"),
+        ({"title": {"a": {}}}, "title: expected text | null, found an object"),
+        ({"author_association": True}, "author_association: expected text | null, found true"),
+        ({"state": ["x" * 500]}, "state: expected text | null, found an array"),
+        ({"additions": "x" * 500}, f"additions: expected integer | null, found text '{'x' * 40}'…"),
+    ],
+)
+def test_a_problem_says_what_was_expected_and_found(
+    client: Client, pull: dict[str, Any], change: dict[str, Any], detail: str
+) -> None:
+    assert client.post("/predict", json=pull | change).get_json(force=True)["detail"] == detail
+    listed = client.post("/predict", json=[pull, pull | change]).get_json(force=True)
+    assert listed["detail"] == f"[1].{detail}" and listed["index"] == 1
+
+
+def test_what_is_no_pull_request_at_all(client: Client) -> None:
+    def said(data: bytes) -> str:
+        return str(
+            client.post("/predict", data=data, content_type="application/json").get_json(force=True)["detail"]
+        )
+
+    assert said(b"") == "the body is empty, expected JSON"
+    assert said(b'"x"') == "body: expected object | array, found text 'x'"
+    assert said(b"[5]") == "[0].body: expected object, found 5"
+    assert client.get("/predict").get_json(force=True)["detail"].endswith("it takes OPTIONS, POST")
+    assert "/docs" in client.get("/nothing").get_json(force=True)["detail"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -15,6 +16,13 @@ from model_serving.problems import Problem
 _KNOWN = frozenset(GithubPullRequest.__annotations__) | frozenset(PullRequestDocument.__annotations__)
 _PLACE = re.compile(r" - at `(\$[^`]*)`$")
 _INDEX = re.compile(r"^\$\[(\d+)\]\.?")
+# Beyond this a wrong value is not looked for: its body would have to be read once more, as a whole.
+FOUND_BYTES = 1_000_000
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+# msgspec says Python's names; callers know JSON's.
+_TYPE_NAMES = {"int": "integer", "str": "text", "bool": "true or false", "float": "number"}
+_TYPES = re.compile(r"\b(int|str|bool|float)\b")
+_any_json = msgspec.json.Decoder().decode
 # Names alone: a value that nobody reads may be anything.
 _names = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]]).decode
 
@@ -85,34 +93,55 @@ def decode(decoder: Any, body: bytes) -> Any:
     try:
         return decoder(body)
     except msgspec.ValidationError as error:
-        raise _wrong_value(str(error)) from error
+        raise _wrong_value(str(error), body) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST, "no-json", f"the body is no valid JSON in UTF-8: {error}"
-        ) from error
+        said = f"the body is no valid JSON in UTF-8: {error}" if body else "the body is empty, expected JSON"
+        raise Problem(HTTPStatus.BAD_REQUEST, "no-json", said) from error
     except RecursionError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, "no-json", "the body is nested too deeply") from error
 
 
-def _wrong_value(message: str) -> Problem:
+def _wrong_value(message: str, body: bytes) -> Problem:
     place = _PLACE.search(message)
     path = place.group(1) if place else "$"
-    text = _PLACE.sub("", message)
+    # Of a mapping's values and keys the message does not say which one.
+    found = None if "..." in path or "`key in" in message else _found(body, path)
+    text = _PLACE.sub("", message).replace("`", "")
     index = None
     if found_index := _INDEX.match(path):
         index = int(found_index.group(1))
         path = path[found_index.end() :]
     field = path.removeprefix("$").lstrip(".") or "body"
-    expected, _, found = text.removeprefix("Expected ").partition(", got ")
+    expected, separator, kind = text.removeprefix("Expected ").partition(", got ")
+    expected = _TYPES.sub(lambda name: _TYPE_NAMES[name.group()], expected)
+    found = found or (_TYPES.sub(lambda name: _TYPE_NAMES[name.group()], kind) if separator else None)
+    where = f"[{index}]." if index is not None else ""
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "wrong-value",
-        f"{f'[{index}].' if index is not None else ''}{field}: {text[:1].lower()}{text[1:]}".replace("`", ""),
+        f"{where}{field}: expected {expected}" + (f", found {found}" if found else ""),
         field=field,
         index=index,
-        expected=expected.replace("`", ""),
-        found=found.replace("`", "") or None,
+        expected=expected,
+        found=found,
     )
+
+
+def _found(body: bytes, path: str) -> str | None:
+    """The value at a place of the body, in a few words; None where it cannot be had for little."""
+    if len(body) > FOUND_BYTES:
+        return None
+    try:
+        value = _any_json(body)
+        for name, number in _STEP.findall(path):
+            value = value[int(number)] if number else value[name]
+    except (msgspec.MsgspecError, RecursionError, UnicodeError, LookupError, TypeError):
+        return None
+    if isinstance(value, str):
+        return f"text {value[:40]!r}" + ("…" if len(value) > 40 else "")
+    if isinstance(value, (list, dict)):
+        return "an array" if isinstance(value, list) else "an object"
+    return json.dumps(value)[:40]
 
 
 def _refuse_unknown(named: Any, items: Sequence[Mapping[str, Any]], listed: bool) -> None:

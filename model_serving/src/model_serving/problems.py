@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from flask import Flask, Response, request
 from stage_runtime.logs import get_logger
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 MEDIA_TYPE = "application/problem+json"
 # Names of the kinds; the page /docs explains each under the same heading.
@@ -71,7 +71,13 @@ def handle_problems(app: Flask) -> None:
         }
         if error.response is not None or status < HTTPStatus.BAD_REQUEST:
             return error.get_response()  # type: ignore[return-value]
-        return _response(Problem(status, "", error.description or status.phrase, headers=headers))
+        detail = error.description or status.phrase
+        if isinstance(error, NotFound):
+            detail = "no such route; /docs lists those there are"
+        elif isinstance(error, MethodNotAllowed):
+            allowed = ", ".join(sorted(error.valid_methods or ()))
+            detail = f"this route does not take {request.method[:20]}, it takes {allowed}"
+        return _response(Problem(status, "", detail, headers=headers))
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
