@@ -219,6 +219,10 @@ def test_the_example_is_scored(client: Client, document: dict[str, Any]) -> None
     content = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
     component(document, "PullRequestDocument").validate(content["example"])
     assert client.post("/predict", json=content["example"]).status_code == 200
+    infer = document["paths"][f"/v2/models/{MODEL}/infer"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]
+    assert client.post(f"/v2/models/{MODEL}/infer", json=infer["example"]).status_code == 200
 
 
 @pytest.mark.parametrize(

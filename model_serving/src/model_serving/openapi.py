@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from model_serving import answers
-from model_serving.inference_protocol import InferRequest, InferResponse, ModelMetadata
+from model_serving.inference_protocol import DATATYPES, InferRequest, InferResponse, ModelMetadata
 from model_serving.payloads import GithubPullRequest, ProblemObject, PullRequestDocument, Score, Scores
 from model_serving.reloading import Outcome
 from model_serving.simulation import KINDS, NONE
@@ -23,7 +23,7 @@ _PULL = {
         {"$ref": "#/components/schemas/GithubPullRequest"},
     ]
 }
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "repo_name": "owner/name",
     "number": 7,
     "title": "Close the connection when the server says goodbye",
@@ -37,6 +37,13 @@ _EXAMPLE = {
     "commits_count": 2,
     "head_ref": "close-socket",
     "base_ref": "main",
+}
+
+_INFER_EXAMPLE = {
+    "inputs": [
+        {"name": name, "shape": [1], "datatype": DATATYPES[name], "data": [_EXAMPLE[name]]}
+        for name in ("repo_name", "created_at", "title", "additions", "deletions")
+    ]
 }
 
 
@@ -148,6 +155,7 @@ def _model_paths(base: str, suffix: str, problems: tuple[int, ...]) -> dict[str,
         _ref("InferRequest"),
         "InferResponse",
         tuple(sorted({400, 413, 415, 422, *problems})),
+        example=_INFER_EXAMPLE,
         headers=("X-Request-ID", "X-Request-Purpose"),
     )
     paths = {
