@@ -23,7 +23,8 @@ LONGEST_DESCRIPTION = 140
 STATES = {"error", "failure", "pending", "success"}
 _PATH = re.compile(
     r"/(?:repos/(?P<repo>[^/]+/[^/]+)|repositories/(?P<repo_id>\d+))/"
-    r"(?:issues/(?P<number>\d+)/comments|issues/comments/(?P<id>\d+)|statuses/(?P<sha>[0-9a-f]{40})|commits/(?P<at>[0-9a-f]{40})/statuses)"
+    r"(?:issues/(?P<number>\d+)/comments|issues/comments/(?P<id>\d+)"
+    r"|statuses/(?P<sha>[0-9a-f]{40})|commits/(?P<at>[0-9a-f]{40})/statuses)"
 ).fullmatch
 
 
