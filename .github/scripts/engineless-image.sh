@@ -25,7 +25,12 @@ finish() {
     echo "engineless-image: something is still mounted under $storage; remove both by hand" >&2
     exit 1
   fi
-  rm -rf --one-file-system "$storage" "$root"/{"$stage",perf}/wheels
+  # A build that was interrupted may write for some seconds more.
+  for _ in {1..20}; do
+    rm -rf --one-file-system "$storage" "$root"/{"$stage",perf}/wheels 2> /dev/null && break
+    sleep 3
+  done
+  [ ! -e "$storage" ] || { echo "engineless-image: $storage could not be removed: do it by hand" >&2 && code=1; }
   [ "$code" != 0 ] || rm -rf "$out"
   exit "$code"
 }
