@@ -136,6 +136,13 @@ def test_bad_deliveries(client: Client, pull: dict[str, Any]) -> None:
         assert client.post("/webhooks/github", data=bad, headers=headers(bad)).status_code == status
 
 
+def test_github_s_default_content_type_is_refused_with_what_to_choose(client: Client) -> None:
+    body = b"payload=%7B%7D"
+    form = headers(body) | {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = client.post("/webhooks/github", data=body, headers=form)
+    assert answer.status_code == 415 and "webhook's settings" in answer.get_json(force=True)["detail"]
+
+
 def test_without_a_secret_it_is_switched_off(model: ServedModel, pull: dict[str, Any]) -> None:
     body = event(pull)
     client = Client(create_app(Settings(), model))

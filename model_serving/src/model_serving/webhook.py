@@ -24,6 +24,7 @@ from model_serving.service import Batch, Service
 from model_serving.writeback import WriteBack, target_of
 
 ACTIONS = frozenset({"opened", "reopened", "synchronize", "edited"})
+FORM = "application/x-www-form-urlencoded"
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,100}").fullmatch
 
 
@@ -93,6 +94,14 @@ class Webhook:
         """Check and score the event of Flask's current request; raises Problem."""
         if not self._secret:
             raise Problem(HTTPStatus.FORBIDDEN, "switched-off", "GITHUB_WEBHOOK_SECRET is not set")
+        if request.mimetype == FORM:
+            raise Problem(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "not-json",
+                f"Content-Type: expected application/json, found {FORM!r}, which is GitHub's default: choose "
+                "application/json in the webhook's settings",
+                field="Content-Type",
+            )
         body = read_json(request.environ)
         check_signature(body, request.headers.get("X-Hub-Signature-256"), self._secret)
         delivery, pull, why = read_event(request, body)
