@@ -5,12 +5,13 @@
 #   .github/scripts/engineless-image.sh [STAGE]     default model_serving
 #
 # Needs root, buildah, debootstrap and `make setup`. The storage of images is a new folder each time, so nothing that was
-# built before is found, and it is gone when the script ends, whatever happened. What the stages wrote is kept under
-# var/image-test when something failed. Settings: STEP_SECONDS (longest time for one step, 1200), BASE_IMAGE.
+# built before is found, and it is gone when the script ends, whatever happened. What the stages wrote is kept when
+# something failed. Settings: STEP_SECONDS (longest time for one step, 1200), BASE_IMAGE.
 set -euo pipefail
 stage=${1:-model_serving}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) && cd "$root"
-image=${stage//_/-}:local out=$root/var/image-test
+# Not in the checkout: below /root the image's user would not reach it.
+image=${stage//_/-}:local out=$(mktemp -d /var/tmp/image-test.XXXXXX)
 export ENGINE=buildah
 
 # In var, not in /tmp: there /tmp may be memory, and each layer is a whole copy.
@@ -31,7 +32,7 @@ finish() {
     sleep 3
   done
   [ ! -e "$storage" ] || { echo "engineless-image: $storage could not be removed: do it by hand" >&2 && code=1; }
-  [ "$code" != 0 ] || rm -rf "$out"
+  if [ "$code" = 0 ]; then rm -rf "$out"; else echo "engineless-image: logs are in $out/log" >&2; fi
   exit "$code"
 }
 trap finish EXIT
@@ -39,7 +40,7 @@ trap 'exit 143' TERM
 trap 'exit 130' INT
 printf '[storage]\ndriver = "vfs"\ngraphroot = "%s/graph"\nrunroot = "%s/run"\n' "$storage" "$storage" \
   > "$storage/storage.conf"
-export CONTAINERS_STORAGE_CONF=$storage/storage.conf
+export CONTAINERS_STORAGE_CONF=$storage/storage.conf OUT=$out
 [ -z "$(buildah images --quiet)" ] || { echo "engineless-image: $storage is not empty" >&2 && exit 1; }
 
 step() { # NAME COMMAND...

@@ -6,11 +6,13 @@
 #
 # The service is asked the same questions by tests/system/service_check.py: first as a process, then from its image.
 # Without docker (engine.sh) containers share the machine's loopback and have no read-only root.
-# Stages before it run from their environments (make setup). Everything lies under var/image-test and is made anew.
+# Stages before it run from their environments (make setup). Everything lies under OUT (var/image-test) and is made anew.
 set -euo pipefail
 stage=${1:?STAGE: data_fetch, spark_preprocess, ml_training, model_serving or drift_detection} image=${2:?IMAGE or process}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) && cd "$root"
 out=${OUT:-$root/var/image-test} pulls=${PULLS:-500}
+[ "$image" = process ] || [[ $out != /root/* ]] ||
+  { echo "system-test-image: $out: the image's user does not reach what lies below /root: set OUT to another folder" >&2; exit 2; }
 rm -rf "$out" && mkdir -p "$out/data" "$out/mlflow" "$out/log"
 fail() { echo "system-test-image: $stage: $*" >&2; exit 1; }
 
