@@ -70,6 +70,13 @@ def test_all_workers_are_added_up_and_a_dead_one_stays_counted(start: Any) -> No
     assert value(text, name) == 40
 
 
+def test_every_result_of_a_reload_is_told_from_the_first_scrape_on(start: Any) -> None:
+    """A counter that is born at 1 has not increased for Prometheus: the first refusal would wake nobody."""
+    text = start(workers=2).get("/metrics")[1]
+    for result in ("changed", "unchanged", "refused", "failed"):
+        assert value(text, f'model_serving_reloads_total{{result="{result}"}}') == 0
+
+
 def test_the_dashboard_asks_for_metrics_that_exist(repository: Any, application: Any) -> None:
     import json
     import re

@@ -41,6 +41,7 @@ ADD_UP_SECONDS = 0.5
 
 BUCKETS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 BUCKETS_ITEMS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+RELOAD_RESULTS = ("changed", "unchanged", "refused", "failed")
 BUCKETS_SCORE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
@@ -75,6 +76,9 @@ class Metrics:
             **more,
         )
         self.reloads = counter("model_serving_reloads", "Reloads", ["result"], **more)
+        for result in RELOAD_RESULTS:
+            # From the first scrape on: a series that is born at 1 has not increased, and no alert would see it.
+            self.reloads.labels(result)
         self.traffic = counter("model_serving_traffic_rows", "Recorded rows", ["result"], **more)
         self.webhooks = counter("model_serving_webhooks", "Webhook deliveries", ["result"], **more)
         self.writebacks = counter("model_serving_writebacks", "Results written back", ["result"], **more)
