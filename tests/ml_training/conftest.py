@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -102,6 +103,18 @@ def run_command() -> Run:
         return ending("ml_training", main, list(arguments))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def resumed_from() -> Callable[[str], int]:
+    """From what a training logged, the epoch of the checkpoint that it went on from; fails if it started afresh."""
+
+    def epoch(output: str) -> int:
+        events = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        (found,) = (event["epoch"] for event in events if event["event"] == "going on from a checkpoint")
+        return int(found)
+
+    return epoch
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ml_training.storage import S3Access
 from ml_training.tracking import Tracking
 
 
-def test_killed_and_run_again(trained: Any, run_command: Any, tmp_path: Path) -> None:
+def test_killed_and_run_again(
+    trained: Any, run_command: Any, resumed_from: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     scores = tmp_path / "scores.jsonl"
     state = trained.root / "training-state"
     # Same rows, candidate and seed as the shared training, another model name.
@@ -32,7 +35,9 @@ def test_killed_and_run_again(trained: Any, run_command: Any, tmp_path: Path) ->
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not scores.exists()
+    capsys.readouterr()
     assert run_command(flags) == 0
+    assert resumed_from(capsys.readouterr().out) >= 1
     whole = (trained.work.parent / "scores.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in scores.read_text().splitlines()] == list(map(json.loads, whole))
     client = Tracking(trained.tracking_uri, "pr-anomaly", S3Access()).client

@@ -121,7 +121,10 @@ def test_a_killed_training_resumes_to_the_undisturbed_result(rows: np.ndarray) -
     found = TrainingState.from_bytes(saved, "id")
     assert found is not None and found.epoch == 17
     resumed = fresh(rows)
-    second = Trainer(OPTIONS, 0).fit(resumed, Arrays(rows[:570], rows[570:]), 570, found)
+    epochs: list[int] = []
+    callbacks = Callbacks(lambda result: epochs.append(result.epoch))
+    second = Trainer(OPTIONS, 0).fit(resumed, Arrays(rows[:570], rows[570:]), 570, found, callbacks)
+    assert epochs[0] == 18
     assert second.history_ == whole.history_
     for name, value in undisturbed.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
