@@ -107,16 +107,19 @@ def patches(values: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"op": "replace", "path": "/spec/minReplicas", "value": values["serving_replicas_min"]},
         {"op": "replace", "path": "/spec/maxReplicas", "value": values["serving_replicas_max"]},
     ]
-    # The first source that the policy lets in is the ingress controller.
+    # The first source that these policies let in is the ingress controller.
     name = "namespaceSelector/matchLabels/kubernetes.io~1metadata.name"
     let_in = [
         {"op": "replace", "path": f"/spec/ingress/0/from/0/{name}", "value": values["ingress_namespace"]}
     ]
     return [
-        {
-            "target": {"kind": "NetworkPolicy", "name": "model-serving"},
-            "patch": yaml.safe_dump(let_in, sort_keys=False),
-        },
+        *(
+            {
+                "target": {"kind": "NetworkPolicy", "name": policy},
+                "patch": yaml.safe_dump(let_in, sort_keys=False),
+            }
+            for policy in ("model-serving", "acme-solver")
+        ),
         {
             "target": {"kind": "Ingress", "name": "model-serving"},
             "patch": yaml.safe_dump(ingress, sort_keys=False),

@@ -15,6 +15,12 @@ def objects(repository: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(render(repository / "argo-apps" / "base")))
 
 
+@pytest.fixture(scope="module", params=["base", "drift"])
+def part(request: pytest.FixtureRequest, repository: Path) -> tuple[str, list[dict[str, Any]]]:
+    """(folder, its objects); the steps of the retraining have tests beside real controllers (tests/servers)."""
+    return request.param, list(yaml.safe_load_all(render(repository / "argo-apps" / request.param)))
+
+
 def named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
     (found,) = [o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name)]
     return found
@@ -26,7 +32,7 @@ def pods(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     for o in objects:
         spec = o.get("spec", {})
         spec = spec["jobTemplate"]["spec"] if o["kind"] == "CronJob" else spec
-        if "template" in spec:
+        if "spec" in spec.get("template", {}):
             found.append((o["metadata"]["name"], spec["template"]["spec"]))
         for metric in spec.get("metrics", []) if o["kind"] == "AnalysisTemplate" else []:
             found.append((o["metadata"]["name"], metric["provider"]["job"]["spec"]["template"]["spec"]))
@@ -41,7 +47,8 @@ def test_the_rendering_is_the_stored_one(repository: Path, folder: str) -> None:
     assert found == stored, f"the rendering of {folder} changed: review it and run {command}"
 
 
-def test_every_object_carries_the_recommended_labels(objects: list[dict[str, Any]]) -> None:
+def test_every_object_carries_the_recommended_labels(part: tuple[str, list[dict[str, Any]]]) -> None:
+    _, objects = part
     for o in objects:
         labels = o["metadata"].get("labels", {})
         assert labels.get("app.kubernetes.io/part-of") == "pr-anomaly", o["metadata"]["name"]
@@ -49,7 +56,8 @@ def test_every_object_carries_the_recommended_labels(objects: list[dict[str, Any
             assert "app.kubernetes.io/name" in labels, o["metadata"]["name"]
 
 
-def test_no_secret_is_in_git_and_none_is_in_an_environment(objects: list[dict[str, Any]]) -> None:
+def test_no_secret_is_in_git_and_none_is_in_an_environment(part: tuple[str, list[dict[str, Any]]]) -> None:
+    _, objects = part
     assert not [o for o in objects if o["kind"] == "Secret"]
     for name, pod in pods(objects):
         for container in pod["containers"]:
@@ -59,9 +67,10 @@ def test_no_secret_is_in_git_and_none_is_in_an_environment(objects: list[dict[st
         assert all("secret" not in volume for volume in pod.get("volumes", [])), name
 
 
-def test_every_pod_is_hardened_bounded_and_its_own(objects: list[dict[str, Any]]) -> None:
+def test_every_pod_is_hardened_bounded_and_its_own(part: tuple[str, list[dict[str, Any]]]) -> None:
+    folder, objects = part
     found = pods(objects)
-    assert len(found) == 11
+    assert len(found) == {"base": 11, "drift": 1}[folder]
     for name, pod in found:
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["serviceAccountName"] not in {"", "default"}, name
@@ -79,8 +88,9 @@ def test_every_pod_is_hardened_bounded_and_its_own(objects: list[dict[str, Any]]
 
 
 def test_each_account_is_the_one_that_its_vault_role_is_bound_to(
-    repository: Path, objects: list[dict[str, Any]]
+    repository: Path, part: tuple[str, list[dict[str, Any]]]
 ) -> None:
+    _, objects = part
     lines = (repository / "argo-apps" / "vault" / "roles.tsv").read_text().splitlines()
     roles = {role: rest for role, *rest in (line.split("\t") for line in lines if not line.startswith("#"))}
     for name, pod in pods(objects):
@@ -94,17 +104,22 @@ def test_each_account_is_the_one_that_its_vault_role_is_bound_to(
         assert f'path "{env["VAULT_SECRET_PATH"]}"' in text, name
 
 
-def test_exit_codes_decide_what_a_job_does(objects: list[dict[str, Any]]) -> None:
-    for job in [o for o in objects if o["kind"] == "Job"]:
-        ignore, fail = job["spec"]["podFailurePolicy"]["rules"]
+def test_exit_codes_decide_what_a_job_does(part: tuple[str, list[dict[str, Any]]]) -> None:
+    _, objects = part
+    jobs = [o["spec"] for o in objects if o["kind"] == "Job"]
+    crons = [o["spec"]["jobTemplate"]["spec"] for o in objects if o["kind"] == "CronJob"]
+    assert crons
+    for spec in [*jobs, *crons]:
+        ignore, fail = spec["podFailurePolicy"]["rules"]
         assert ignore == {
             "action": "Ignore",
             "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
         }
-        container = job["spec"]["template"]["spec"]["containers"][0]["name"]
+        container = spec["template"]["spec"]["containers"][0]["name"]
         assert fail["onExitCodes"] == {"containerName": container, "operator": "In", "values": [2, 3, 5]}
-        assert "ttlSecondsAfterFinished" not in job["spec"]
-        assert job["spec"]["backoffLimit"] >= 2
+    for spec in jobs:
+        assert "ttlSecondsAfterFinished" not in spec
+        assert spec["backoffLimit"] >= 2
 
 
 def test_jobs_come_before_the_rollout_and_the_cron_jobs(objects: list[dict[str, Any]]) -> None:
@@ -153,6 +168,15 @@ def test_the_ingress_shows_no_private_route(objects: list[dict[str, Any]], priva
             path["pathType"] == "Prefix" and (private + "/").startswith(path["path"].rstrip("/") + "/")
         )
         assert not reaches, path
+
+
+def test_the_ingress_controller_reaches_cert_managers_solver(objects: list[dict[str, Any]]) -> None:
+    """The pod that answers Let's Encrypt lies in this namespace, where everything else is denied."""
+    policy = named(objects, "NetworkPolicy", "acme-solver")["spec"]
+    assert policy["podSelector"] == {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
+    (rule,) = policy["ingress"]
+    serving = named(objects, "NetworkPolicy", "model-serving")["spec"]["ingress"][0]["from"]
+    assert rule == {"from": serving[:1], "ports": [{"port": 8089, "protocol": "TCP"}]}
 
 
 @pytest.mark.parametrize(("file", "branch"), [("staging", "staging"), ("production", "main")])

@@ -87,10 +87,11 @@ def test_the_patches_apply_to_the_base(repository: Path, tmp_path: Path, values:
     assert ingress["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == "letsencrypt"
     scaler = objects["HorizontalPodAutoscaler", "model-serving"]["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 9)
-    sources = objects["NetworkPolicy", "model-serving"]["spec"]["ingress"][0]["from"]
-    outside = [one["namespaceSelector"]["matchLabels"] for one in sources if "namespaceSelector" in one]
-    assert {"kubernetes.io/metadata.name": "traefik"} in outside
-    assert {"kubernetes.io/metadata.name": "ingress-nginx"} not in outside
+    for policy in ("model-serving", "acme-solver"):
+        sources = objects["NetworkPolicy", policy]["spec"]["ingress"][0]["from"]
+        outside = [one["namespaceSelector"]["matchLabels"] for one in sources if "namespaceSelector" in one]
+        assert {"kubernetes.io/metadata.name": "traefik"} in outside
+        assert {"kubernetes.io/metadata.name": "ingress-nginx"} not in outside
 
 
 @pytest.mark.parametrize(
