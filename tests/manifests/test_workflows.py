@@ -91,6 +91,7 @@ def test_every_image_is_built_by_one_workflow_and_does_its_work_there() -> None:
         # The load test's image works in the load test of the service.
         assert job.get("system_test", False) is (job["stage"] != "perf"), job["stage"]
         assert job["stage"] == "perf" or job["stage"] in script
+        assert job.get("tests") == f"test-{job['stage']}"
     assert [job["stage"] for job in jobs if job.get("load_test")] == ["model_serving"]
 
 
