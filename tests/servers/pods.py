@@ -29,8 +29,16 @@ ENTER = """
 set -e
 folder=$1 venv=$2 jars=$3 mounts=$4; shift 4
 mount --bind "$folder/hosts" /etc/hosts
+mount -t tmpfs tmpfs /run && mkdir /run/opt && mount --rbind /opt /run/opt
 mount -t tmpfs tmpfs /opt && mkdir /opt/venv /opt/spark-jars
 mount --bind "$venv" /opt/venv && mount --bind "$jars" /opt/spark-jars
+# The rest of /opt stays where it is: an interpreter that the environments link to may lie there.
+shopt -s nullglob
+for part in /run/opt/*/; do
+  target=/opt/$(basename "$part")
+  [ ! -e "$target" ] || continue
+  mkdir "$target" && mount --rbind "$part" "$target"
+done
 mount -t tmpfs tmpfs /run
 while read -r source target; do
   [ -n "$source" ] && [ "$target" != /tmp ] || continue
