@@ -4,12 +4,12 @@
 #
 #   VAULT_ADDR=... VAULT_TOKEN=... argo-apps/vault/setup.sh
 #
+# One Vault a cluster: the secrets have the same paths in each, so a Vault that serves another cluster is refused.
 # Needs vault and kubectl, the latter with the rights to read the cluster's address and to make a token for
-# vault-auth-sa. Settings: VAULT_PATH_AUTH (default auth/kubernetes/login; one per cluster where one Vault serves two),
-# KUBERNETES_HOST and KUBERNETES_CA_FILE (default: those of kubectl's current context), REVIEWER_DURATION
-# (default 8760h, cut short where the cluster signs for less; the reviewer's token must be renewed by running this again
-# before it ends, which the last line says; "none" where Vault runs in this cluster and reviews with its own
-# ServiceAccount).
+# vault-auth-sa. Settings: VAULT_PATH_AUTH (default auth/kubernetes/login), KUBERNETES_HOST and KUBERNETES_CA_FILE
+# (default: those of kubectl's current context), REVIEWER_DURATION (default 8760h, cut short where the cluster signs for
+# less; the reviewer's token must be renewed by running this again before it ends, which the last line says; "none"
+# where Vault runs in this cluster and reviews with its own ServiceAccount).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${VAULT_ADDR:?set it to the address of Vault}"
@@ -29,6 +29,13 @@ tuned=$(vault read -format=json sys/mounts/secret/tune | tr -d ' \n')
 grep -q '"options":{"version":"2"}' <<< "$tuned" ||
   { echo "Vault's secret/ is no KV engine of version 2: the stages read secret/data/mlops/base/STAGE" >&2; exit 3; }
 methods=$(vault auth list -format=json)
+# Two clusters at one Vault would read the same secrets and, by them, the same database, bucket and registry.
+while read -r other; do
+  if [ "$other" = "$mount" ] || ! vault read "auth/$other/role/mlops-datafetch" > /dev/null 2>&1; then continue; fi
+  echo "This Vault serves a cluster by auth/$other already, and every cluster reads the same paths below secret/." \
+    "Give this cluster a Vault of its own, or end the other's access first: vault auth disable $other" >&2
+  exit 3
+done < <(sed -n 's|^ *"\(.*\)/": {.*|\1|p' <<< "$methods")
 grep -q "^ *\"$mount/\": {" <<< "$methods" || vault auth enable -path="$mount" kubernetes
 
 ca=$(mktemp) && trap 'rm -f "$ca"' EXIT

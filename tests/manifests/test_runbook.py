@@ -89,3 +89,33 @@ def test_every_variable_and_secret_of_the_workflows_is_on_the_page(repository: P
         for kind, name in re.findall(r"(vars|secrets)\.([A-Z_]+)", file.read_text()):
             if name != "TORCH_REQUIREMENT":  # build-image.sh says when that is wanted
                 assert f"`{name}`" in page, f"{file.name}: {kind}.{name}"
+
+
+def secrets_asked_for(repository: Path) -> set[tuple[str, str]]:
+    """(namespace, Secret) of all that a rendering reads: volumes, environments, pulls, webhooks, certificates."""
+    found: set[tuple[str, str]] = set()
+
+    def walk(node: Any, namespace: str) -> None:
+        for one in node if isinstance(node, list) else []:
+            walk(one, namespace)
+        for key, value in node.items() if isinstance(node, dict) else []:
+            if key == "imagePullSecrets":
+                found.update((namespace, one["name"]) for one in value)
+            elif key in {"secretKeyRef", "secretRef", "authSecret"}:
+                found.add((namespace, value["name"]))
+            elif key == "secretName":
+                found.add((namespace, value))
+            else:
+                walk(value, namespace)
+
+    for folder in RENDERED:
+        for document in yaml.safe_load_all(render(repository / "argo-apps" / folder)):
+            walk(document, document["metadata"].get("namespace", ""))
+    return found
+
+
+def test_every_secret_that_is_asked_for_stands_on_the_page(repository: Path, page: str) -> None:
+    asked = secrets_asked_for(repository)
+    assert len(asked) >= 8
+    # | `NAMESPACE` | `SECRET` | ...
+    assert set(re.findall(r"^\| `([a-z-]+)` \| `([a-z-]+)` \|", page, re.M)) == asked

@@ -267,6 +267,15 @@ def test_an_absent_vault_is_waited_for_then_code_1(pod: Pod) -> None:
     assert "out of reach and stayed so for 6 s" in lines(done)[0]["event"]
 
 
+def test_a_second_cluster_is_refused_before_anything_is_written(vault: Vault) -> None:
+    """The paths are the same for every cluster: at one Vault staging would read production's secrets."""
+    before = vault.cli("auth", "list", "-format=json")
+    done = vault.try_set_up(VAULT_PATH_AUTH="auth/production/login")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "serves a cluster by auth/kubernetes already" in done.stderr
+    assert vault.cli("auth", "list", "-format=json") == before
+
+
 def test_setting_up_twice_changes_nothing(vault: Vault) -> None:
     before = vault.cli("read", "-format=json", "auth/kubernetes/role/mlops-serving")
     said = vault.set_up()

@@ -77,10 +77,15 @@ class Vault:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def set_up(self) -> str:
-        """Run argo-apps/vault/setup.sh against the cluster."""
+    def try_set_up(self, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run argo-apps/vault/setup.sh against the cluster, whatever comes of it."""
         script = ROOT / "argo-apps" / "vault" / "setup.sh"
-        done = subprocess.run([script], env=self.env(), capture_output=True, text=True, timeout=120)
+        env = self.env() | settings
+        return subprocess.run([script], env=env, capture_output=True, text=True, timeout=120)
+
+    def set_up(self) -> str:
+        """Run it and return what it says."""
+        done = self.try_set_up()
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
