@@ -143,7 +143,8 @@ $(TESTED_LONG:%=test-long-%): test-long-%:
 	.venv/$*/bin/python $(PYTEST) $(TESTS_$*) -m long $(ARGS)
 
 .PHONY: test-delivery
-test-delivery: .venv/delivery/.ready .venv/pytest/.ready ## argo-apps as rendered: rules and golden files; needs kubectl
+test-delivery: .venv/delivery/.ready .venv/pytest/.ready ## argo-apps as rendered: rules, golden files, alerts; needs kubectl, and promtool or Debian
+	command -v promtool > /dev/null || tests/servers/build prometheus
 	.venv/delivery/bin/python $(PYTEST) tests/manifests $(ARGS)
 
 .PHONY: test-cluster

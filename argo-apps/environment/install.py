@@ -147,8 +147,9 @@ def objects(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     source["kustomize"] = {"patches": patches(values)}
     applications = [application]
     inside = [name for name in values["components"] if name in ADDED]
-    if inside:
-        source["kustomize"]["components"] = [f"../components/{name}" for name in inside]
+    added = [*inside, "drift-alerts"] if {"monitoring", "drift"} <= {*values["components"]} else inside
+    if added:
+        source["kustomize"]["components"] = [f"../components/{name}" for name in added]
     namespaces = [load("base/namespace.yaml")]
     for name in [part for part in values["components"] if part not in inside]:
         extra = load(f"applications/{values['environment']}.yaml")

@@ -95,6 +95,34 @@ def test_the_patches_apply_to_the_base(repository: Path, tmp_path: Path, values:
 
 
 @pytest.mark.parametrize(
+    ("chosen", "added"),
+    [
+        ([], None),
+        (["drift"], None),
+        (["monitoring"], ["monitoring"]),
+        (["monitoring", "drift"], ["monitoring", "drift-alerts"]),
+        (
+            ["drift", "prometheus-analysis", "monitoring"],
+            ["prometheus-analysis", "monitoring", "drift-alerts"],
+        ),
+    ],
+)
+def test_alerts_about_drift_need_the_drift_loop(
+    repository: Path, tmp_path: Path, values: dict[str, Any], chosen: list[str], added: list[str] | None
+) -> None:
+    done = install(repository, tmp_path, values | {"components": chosen})
+    (application,) = [
+        o
+        for o in yaml.safe_load_all(done.stdout)
+        if o["kind"] == "Application" and not o["metadata"]["name"].endswith("-drift")
+    ]
+    folders = application["spec"]["source"]["kustomize"].get("components")
+    assert folders == (added and [f"../components/{name}" for name in added])
+    for name in added or []:
+        assert (repository / "argo-apps" / "components" / name / "kustomization.yaml").is_file()
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"environment": "test"}, "environment: expected staging or production, found 'test'"),

@@ -30,6 +30,6 @@ def test_the_dashboard_and_the_alerts(repository: Path) -> None:
     known = names_of_the_module()
     dashboard = json.loads((repository / "model_serving" / "grafana" / "drift.json").read_text("utf-8"))
     asked = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
-    asked += (repository / "argo-apps" / "components" / "monitoring" / "alerts.yaml").read_text("utf-8")
+    asked += (repository / "argo-apps" / "components" / "drift-alerts" / "alerts.yaml").read_text("utf-8")
     used = set(re.findall(r"model_serving_(?:drift|retraining)\w+", asked))
     assert used == known
