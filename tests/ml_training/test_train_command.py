@@ -15,9 +15,11 @@ import pytest
 from ml_training.artifact import ARTIFACT_FILES, LoadedModel
 from ml_training.quality import model_under_test
 from ml_training.quality.evaluation_set import DocumentSet, Draws
+from ml_training.quality.model_under_test import ModelUnderTest
 from ml_training.runs import Run
 from ml_training.storage import S3Access
 from ml_training.tracking import ModelVersion, Tracking
+from stage_runtime.exits import UnusableInput
 
 from ml_training import selection
 
@@ -276,3 +278,20 @@ def test_mlflow_out_of_reach_is_said_before_any_training(
 def test_wrong_settings(run_command: Any, place: Any, capsys: Any, flag: str, named: str) -> None:
     assert run_command(["train", *place.flags(), flag]) == 2
     assert named in event(capsys.readouterr().out, "error")["event"]
+
+
+def test_labels_that_cannot_be_read_are_found_out_before_the_training(
+    trained: Any, run_command: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["train", *trained.flags(f"--labels={tmp_path / 'none.jsonl'}")]) == 2
+    said = capsys.readouterr().out
+    assert "LABELS: expected a readable text file" in said and '"event": "rows"' not in said
+
+
+def test_a_model_of_other_feature_code_is_named(model_folder: Path, tmp_path: Path) -> None:
+    artifacts = shutil.copytree(model_folder / "artifacts", tmp_path / "artifacts")
+    stored = json.loads((artifacts / "preprocessor.json").read_text("utf-8"))
+    stored["version"] += 1
+    (artifacts / "preprocessor.json").write_text(json.dumps(stored), "utf-8")
+    with pytest.raises(UnusableInput, match=r"preprocessor version .* train once more"):
+        ModelUnderTest.load(artifacts, 0)

@@ -20,6 +20,7 @@ from ml_training.evaluate import connect, require, show
 from ml_training.finishing import finish
 from ml_training.fitting import Fitted, FittingContext, fit_candidate, forget_checkpoint
 from ml_training.publishing import log_report, register, write_scores
+from ml_training.quality.labels import read_labels
 from ml_training.quality.model_under_test import assess_model
 from ml_training.quality.report import write_report
 from ml_training.runs import Run, choose_run, open_run
@@ -42,6 +43,9 @@ def train(settings: TrainSettings) -> ExitCode:
             "compared."
         )
     candidates = load_candidates(settings.candidates, _overrides(settings))
+    if settings.labels:
+        # Read again for the report; a file that cannot be read must not be found out after the training.
+        read_labels(Path(settings.labels))
     root = open_root(settings.root_address, settings.s3_access)
     run_id, manifest = choose_run(root, settings.preprocess_run_id or None)
     bind(run_id=run_id)

@@ -1,11 +1,14 @@
-"""Rows that a model is judged on."""
+"""A model that is judged, and the rows that it is judged on."""
 
+import gzip
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ml_training.dataset import FeatureTable
 from ml_training.quality import model_under_test
+from ml_training.quality.evaluation_set import read_documents
 from ml_training.runs import choose_run, open_run
 from ml_training.storage import S3Access, open_root
 from pr_features.preprocessor import Preprocessor
@@ -34,3 +37,16 @@ def test_sampled_rows_beside_known_anomalies_stand_for_all(
     assert len(known.anomalies) == 5
     assert known.ordinary_weight == pytest.approx(weight)
     assert (len(known.rows.lines) - 5) * known.ordinary_weight == pytest.approx(595)
+
+
+def test_documents_that_are_left_out_are_counted(
+    documents: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usable = json.loads(json.dumps(documents[:3], default=lambda moment: moment.isoformat()))
+    given = [*usable, {**usable[0], "number": -1}]
+    path = tmp_path / "documents.jsonl.gz"
+    with gzip.open(path, "wt", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(one) + "\n" for one in given)
+    assert len(read_documents(path)) == 3
+    said = capsys.readouterr().out
+    assert "left out of the quality report" in said and "number" in said

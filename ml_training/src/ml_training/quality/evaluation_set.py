@@ -14,6 +14,7 @@ from pr_features.documents import UnusablePullRequest, check
 from pr_features.history import HistoryState
 from pr_features.preprocessor import Preprocessor
 from pr_features.rows import row
+from stage_runtime.logs import get_logger
 
 from ml_training.quality.detectors import Rows
 from ml_training.quality.injection import Injector, declared, kinds
@@ -26,14 +27,19 @@ LEAST_DOCUMENTS = 20
 
 
 def read_documents(path: Path) -> list[dict[str, Any]]:
-    """Raw documents of split ``later``, checked; one that the feature code refuses is left out."""
+    """Raw documents of split ``later``, checked; those that the feature code refuses are left out, and counted."""
     found = []
+    refused = 0
+    first = ""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             try:
                 found.append(check(json.loads(line), require_id=False))
-            except UnusablePullRequest:
-                continue
+            except UnusablePullRequest as error:
+                refused += 1
+                first = first or str(error)
+    if refused:
+        get_logger().warning("documents left out of the quality report", count=refused, first=first)
     return found
 
 

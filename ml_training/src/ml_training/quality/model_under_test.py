@@ -13,8 +13,9 @@ import onnx
 import torch
 from onnx import numpy_helper
 from pr_features.history import HistoryState
-from pr_features.preprocessor import Preprocessor
+from pr_features.preprocessor import Preprocessor, WrongPreprocessor
 from pr_features.registry import NAMES, TEXT_BLOCK
+from stage_runtime.exits import UnusableInput
 
 from ml_training.autoencoder import Architecture, Autoencoder
 from ml_training.dataset import FeatureTable
@@ -62,13 +63,22 @@ class ModelUnderTest:
 
     @classmethod
     def load(cls, artifacts: Path, seed: int) -> ModelUnderTest:
-        """Read the artifact files; the untrained twin has the same sizes, weights and usual values."""
+        """Read the artifact files; the untrained twin has the same sizes, weights and usual values.
+
+        Raises UnusableInput for a model of other feature code.
+        """
         card = json.loads((artifacts / "card.json").read_text("utf-8"))
         path = artifacts / "network.onnx"
         constants = {
             tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer
         }
-        preprocessor = Preprocessor.load(artifacts / "preprocessor.json")
+        try:
+            preprocessor = Preprocessor.load(artifacts / "preprocessor.json")
+        except WrongPreprocessor as error:
+            raise UnusableInput(
+                f"model, artifacts/preprocessor.json: {error}. It was trained by other feature code than this stage's: "
+                "run spark_preprocess and train once more."
+            ) from error
         weights = BlockWeights.from_params(card["network"]).columns(preprocessor.blocks)
         return cls(
             preprocessor=preprocessor,
