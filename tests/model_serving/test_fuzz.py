@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,46 @@ def test_damaged_requests_over_the_wire(start: Callable[..., ServiceProcess]) ->
     found = raw_requests(service, random.Random(2), 600)
     assert found[200] and found[400] and found[415] and found[401]
     assert service.worker_pids() == before
+
+
+def large_bodies() -> dict[str, tuple[bytes, int]]:
+    """Bodies that cost as much as can be had for their size, and the status of each."""
+    start = b'{"repo_name":"o/n","created_at":"2026-11-22T10:00:00Z",'
+
+    def files(count: int) -> bytes:
+        return start + b'"files":[' + b",".join([b'{"path":"a"}'] * count) + b"]}"
+
+    def listed(item: bytes, count: int) -> bytes:
+        return b"[" + b",".join([item] * count) + b"]"
+
+    described = start + b'"body":"' + b"word " * 4_000 + b'"}'
+    many = 8_380_000 // 3
+    return {
+        "32 MB of files": (listed(files(99_999), 25), 413),
+        "files of one": (files(99_999), 422),
+        "files": (listed(files(3_000), 200), 200),
+        "descriptions": (listed(described, 400), 200),
+        "a thousand descriptions": (listed(described, 1_000), 413),
+        "empty files": (start + b'"files":' + listed(b"{}", many - 50) + b"}", 422),
+        "empty items": (listed(b"{}", many), 413),
+        "labels": (start + b'"labels":' + listed(b'"a"', 1_000_000) + b"}", 422),
+        "deep": (b"[" * 8_000_000, 422),
+        "not read": (start + b'"x":' + b"[" * 900 + b"1," * 4_000_000 + b"1" + b"]" * 900 + b"}", 200),
+    }
+
+
+def test_large_bodies_leave_the_worker_its_memory(start: Callable[..., ServiceProcess]) -> None:
+    service = start()  # with the limits that come by default
+    (pid,) = service.worker_pids()
+    for name, (body, expected) in large_bodies().items():
+        # Two at once, as nothing keeps callers from that.
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(
+                pool.map(lambda body: service.request("POST", "/predict", body, timeout=240), [body] * 2)
+            )
+        assert [status for status, _ in answers] == [expected] * 2, (name, answers[0][1])
+    peak = Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0]
+    assert service.worker_pids() == [pid] and int(peak) < 700_000, peak
 
 
 @pytest.mark.long

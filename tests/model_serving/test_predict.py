@@ -283,3 +283,31 @@ def test_what_is_no_pull_request_at_all(client: Client) -> None:
     assert said(b"[5]") == "[0].body: expected object, found 5"
     assert client.get("/predict").get_json(force=True)["detail"].endswith("it takes OPTIONS, POST")
     assert "/docs" in client.get("/nothing").get_json(force=True)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("field", "entry", "most"),
+    [
+        ("files", {"filename": "a"}, 3_000),
+        ("labels", {"name": "a"}, 1_000),
+        ("assignees", {"login": "a"}, 1_000),
+    ],
+)
+def test_lists_within_a_pull_request_are_bounded(
+    client: Client, pull: dict[str, Any], field: str, entry: dict[str, str], most: int
+) -> None:
+    assert client.post("/predict", json=pull | {field: [entry] * most}).status_code == 200
+    answer = client.post("/predict", json=[pull, pull | {field: [entry] * (most + 1)}])
+    problem = answer.get_json(force=True)
+    assert (answer.status_code, problem["field"], problem["index"]) == (422, field, 1)
+    assert (problem["expected"], problem["found"]) == (f"at most {most} entries", f"{most + 1} entries")
+
+
+@pytest.mark.parametrize("value", ["5", "{}", '"x"', json.dumps(["a"] * 1_001)])
+def test_odd_lists_by_columns_are_refused(client: Client, value: str) -> None:
+    columns = {"repo_name": "a/b", "created_at": "2026-11-22T10:00:00Z", "labels": value}
+    inputs = [
+        {"name": name, "shape": [1], "datatype": "BYTES", "data": [data]} for name, data in columns.items()
+    ]
+    answer = client.post("/v2/models/pr-anomaly-autoencoder/infer", json={"inputs": inputs})
+    assert answer.status_code == 422 and answer.get_json(force=True)["field"] == "labels"

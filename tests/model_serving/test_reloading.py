@@ -236,3 +236,27 @@ def test_a_model_made_here_differs_by_its_seed(tmp_path: Path, model_folder: Pat
     again = make_model(tmp_path / "again", seed=1)
     for name in ("network.onnx", "golden.json"):
         assert (again / "artifacts" / name).read_bytes() == (model_folder / "artifacts" / name).read_bytes()
+
+
+def test_a_state_folder_that_cannot_be_written_ends_no_thread(
+    start: Callable[..., ServiceProcess], registry: Registry, tmp_path: Path
+) -> None:
+    service = start(
+        mlflow_tracking_uri=registry.uri,
+        workers=2,
+        reload_token=TOKEN,
+        reload_poll_seconds=0,
+        reload_timeout_seconds=1,
+    )
+    workers = tmp_path / "service-0" / "state" / "workers"
+    workers.rename(kept := workers.with_name("kept"))
+    workers.write_text("no folder")
+    registry.champion(2)
+    assert reload(service)[0] == 202  # nobody could say that it has followed
+    wait_for(lambda: service.log.count("cannot be written") >= 2)
+    workers.unlink()
+    kept.rename(workers)
+    wait_for(lambda: versions(service) == {"2"})
+    registry.champion(1)
+    assert reload(service)[0] in {200, 202}
+    wait_for(lambda: versions(service) == {"1"})

@@ -166,3 +166,39 @@ def test_the_last_score_of_a_pull_request_counts_whichever_worker_gave_it(tmp_pa
     one.keep([item(2, 5.0), item(3)])
     assert {kept["number"] for kept in one.recent(2)} == {1, 2} and len(one.recent(9)) == 3
     assert next(kept for kept in one.recent(9) if kept["number"] == 2)["reconstruction_error"] == 1.0
+
+
+def signed(number: int, error: float, minutes: float = 0) -> dict[str, Any]:
+    return item(number, error) | {
+        "origin": "webhook",
+        "scored_at": datetime.now(UTC) + timedelta(minutes=minutes),
+    }
+
+
+def test_nobody_replaces_what_github_has_signed(tmp_path: Path) -> None:
+    results = Results(Metrics(), folder=tmp_path)
+    results.keep([signed(1, 9.0), item(1, 1.0), item(2, 1.0)])
+    assert {kept["number"]: kept["reconstruction_error"] for kept in results.recent(9)} == {1: 9.0, 2: 1.0}
+    # What another worker has of a caller comes later, and what it has of GitHub, too.
+    other = [item(1, 2.0) | {"scored_at": "2030-01-01T00:00:00Z"}, signed(2, 8.0, -60)]
+    other[1]["scored_at"] = other[1]["scored_at"].isoformat()
+    (tmp_path / "1.json").write_text(json.dumps(other))
+    assert {kept["number"]: kept["reconstruction_error"] for kept in results.recent(9)} == {1: 9.0, 2: 8.0}
+    results.keep([signed(1, 3.0)])
+    assert results.memory.entries()[-1]["reconstruction_error"] == 3.0
+
+
+def test_nobody_replaces_what_github_has_signed_for_all_replicas(mongo_uri: str, open_mongo: Any) -> None:
+    def shown() -> dict[int, float]:
+        return {kept["number"]: kept["reconstruction_error"] for kept in results.recent(9)}
+
+    for batch, expected in (
+        ([item(2, 1.0)], {2: 1.0}),
+        ([signed(1, 9.0), item(1, 1.0), signed(2, 8.0)], {1: 9.0, 2: 8.0}),
+        ([item(1, 1.0), item(2, 1.0)], {1: 9.0, 2: 8.0}),
+        ([signed(1, 3.0)], {1: 3.0, 2: 8.0}),
+    ):
+        results = Results(Metrics(), open_mongo(mongo_uri, "signed"))
+        results.keep(batch)
+        results.stop(20)
+        assert shown() == expected and results.shared

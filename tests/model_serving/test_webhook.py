@@ -220,3 +220,29 @@ def test_two_replicas_keep_a_delivery_once(start: Any, tmp_path: Path) -> None:
     from arro3.io import read_parquet
 
     assert sum(len(read_parquet(str(file)).read_all()) for file in root.rglob("*.parquet")) == 4
+
+
+def test_a_delivery_that_finds_no_room_is_failed_and_may_come_again(
+    model: ServedModel, tmp_path: Path, pull: dict[str, Any], open_mongo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_serving.deliveries.WAITING_AT_MOST", 1)
+    settings, metrics = Settings(github_webhook_secret=SECRET), Metrics()
+    # Nothing listens there, and nobody takes what waits until it is started.
+    deliveries = Deliveries(tmp_path, open_mongo("mongodb://127.0.0.1:9", "db", 0.2))
+    parts = Parts(Service(settings, model), metrics, Results(metrics), deliveries=deliveries)
+    client = Client(create_app(settings, parts=parts))
+    body = event(pull)
+    assert client.post("/webhooks/github", data=body, headers=headers(body, "a")).status_code == 200
+    for _ in range(2):
+        answer = client.post("/webhooks/github", data=body, headers=headers(body, "b"))
+        assert answer.status_code == 503 and answer.headers["Retry-After"]
+    deliveries.start()
+    end = time.monotonic() + 60
+    while client.post("/webhooks/github", data=body, headers=headers(body, "b")).status_code == 503:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    deliveries.stop(20)
+    assert (
+        client.post("/webhooks/github", data=body, headers=headers(body, "b")).get_json()["result"]
+        == "duplicate"
+    )

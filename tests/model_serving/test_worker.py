@@ -169,6 +169,42 @@ def test_continue_waits_for_the_answer_before_it(start: Any, body: bytes) -> Non
         assert data.count(b"HTTP/1.1 ") == data.count(b"HTTP/1.1 100") + 1
 
 
+def make_worker(app: Any) -> EventWorker:
+    """A worker that stands but does not run."""
+    worker = EventWorker(1, os.getppid(), [], app, 30, Config(), logging.getLogger("worker"))
+    worker.selector = selectors.DefaultSelector()
+    worker.PIPE = os.pipe()
+    worker.load_wsgi()
+    worker._begin()
+    return worker
+
+
+def feed(worker: EventWorker, ends: tuple[socket.socket, socket.socket], data: bytes) -> Connection:
+    """What the worker has received from the second end by the first."""
+    ours, theirs = ends
+    ours.setblocking(False)
+    connection = worker.connections.get(ours.fileno()) or Connection(ours, ("", 0), worker.limits)
+    worker.connections[ours.fileno()] = connection
+    worker._watch(connection)
+    while data:
+        sent = theirs.send(data[:60_000])
+        data = data[sent:]
+        worker._receive(connection)
+    return connection
+
+
+def close_worker(worker: EventWorker, ends: list[tuple[socket.socket, socket.socket]]) -> None:
+    worker.pool.shutdown()
+    worker.large.shutdown()
+    for pair in ends:
+        for end in pair:
+            end.close()
+    for descriptor in (*worker.PIPE, worker.wake_read, worker.wake_write):
+        os.close(descriptor)
+    worker.selector.close()
+    worker.tmp.close()
+
+
 class Idle:
     """An application whose requests all go to a thread, of which there is one, and it is held up."""
 
@@ -192,31 +228,15 @@ class Idle:
 
 def test_complete_bodies_that_wait_count_as_memory() -> None:
     app = Idle()
-    worker = EventWorker(1, os.getppid(), [], app, 30, Config(), logging.getLogger("worker"))
-    worker.selector = selectors.DefaultSelector()
-    worker.PIPE = os.pipe()
-    worker.load_wsgi()
-    worker._begin()
+    worker = make_worker(app)
     ends = [socket.socketpair() for _ in range(4)]
-
-    def feed(number: int, data: bytes) -> Connection:
-        ours, theirs = ends[number]
-        ours.setblocking(False)
-        connection = worker.connections.get(ours.fileno()) or Connection(ours, ("", 0), worker.limits)
-        worker.connections[ours.fileno()] = connection
-        worker._watch(connection)
-        while data:
-            sent = theirs.send(data[:60_000])
-            data = data[sent:]
-            worker._receive(connection)
-        return connection
-
     whole = post(b"x" * 100_000)
-    worked, waiting = feed(0, whole), feed(1, whole)
+    worked, waiting = feed(worker, ends[0], whole), feed(worker, ends[1], whole)
     assert worker.buffered == 200_000  # one in the thread, one for it
-    part = feed(2, whole[:-1])
+    part = feed(worker, ends[2], whole[:-1])
     assert worker.buffered > worker.most_buffered and not part.events  # paused
-    small = feed(3, whole[:1000])
+    assert worker._too_late(part).status == 503  # for no fault of its sender
+    small = feed(worker, ends[3], whole[:1000])
     assert small.events  # a small one goes on
     worker._close(small)
     assert worker.buffered == waiting.held + worked.held + part.held == 299_999
@@ -226,16 +246,67 @@ def test_complete_bodies_that_wait_count_as_memory() -> None:
     assert worker.buffered == part.held == 99_999
     worker._expire(part, time.monotonic())
     assert part.events  # there is room again
+    assert worker._too_late(part).status == 408
     worker._close(part)
     assert worker.buffered == 0
-    worker.pool.shutdown()
-    for ours, theirs in ends:
-        ours.close()
-        theirs.close()
-    for descriptor in (*worker.PIPE, worker.wake_read, worker.wake_write):
-        os.close(descriptor)
-    worker.selector.close()
-    worker.tmp.close()
+    close_worker(worker, ends)
+
+
+class Joining(Idle):
+    """An application that answers small requests together; whatever comes one by one is held up."""
+
+    buffer_bytes = 100_000_000
+    threads = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: list[int] = []
+        self.running = self.most_running = 0
+
+    def joins(self, request: Any) -> bool:
+        return True
+
+    def together(self, requests: Any) -> list[tuple[int, list[tuple[str, str]], bytes]]:
+        self.counts.append(len(requests))
+        return [(200, [("Content-Length", "0")], b"") for _ in requests]
+
+    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
+        self.running += 1
+        self.most_running = max(self.running, self.most_running)
+        self.go.wait(60)
+        self.running -= 1
+        start_response("200 OK", [])
+        return [b"done"]
+
+
+def test_large_bodies_are_answered_one_at_a_time_beside_the_loop() -> None:
+    app = Joining()
+    worker = make_worker(app)
+    ends = [socket.socketpair() for _ in range(6)]
+    large = [feed(worker, pair, post(b"x" * 2_100_000)) for pair in ends[:2]]
+    assert not worker.joined and all(connection.busy for connection in large)
+    joined = [feed(worker, pair, post(b"x" * 900_000)) for pair in ends[2:5]]
+    small = feed(worker, ends[5], post(b"x"))
+    worker._answer_together()  # no more bytes than the others may wait for
+    assert app.counts == [2] and [connection.busy for connection in joined] == [False, False, True]
+    worker._answer_together()
+    assert app.counts == [2, 2] and not small.busy and all(connection.busy for connection in large)
+    app.go.set()
+    wait_for(lambda: len(worker.finished) == 2)
+    worker._woken(None)
+    assert app.most_running == 1 and not any(connection.busy for connection in large)
+    close_worker(worker, ends)
+
+
+def test_a_body_that_runs_in_the_loop_alone_is_small() -> None:
+    app = Idle()
+    app.runs_inline = lambda method, path: True  # type: ignore[method-assign]
+    worker = make_worker(app)
+    ends = [socket.socketpair()]
+    assert feed(worker, ends[0], post(b"x" * 300_000)).busy  # else it would have waited here
+    app.go.set()
+    wait_for(lambda: len(worker.finished) == 1)
+    close_worker(worker, ends)
 
 
 def test_slow_senders_hold_nobody_up_and_are_ended(start: Any, body: bytes) -> None:

@@ -307,6 +307,22 @@ def test_unusable_values_are_named_and_never_shown_whole(field, value):
     )
 
 
+@pytest.mark.parametrize(
+    ("field", "entry", "most"),
+    [
+        ("files", {"filename": "a"}, 3_000),
+        ("labels", {"name": "a"}, 1_000),
+        ("assignees", {"login": "a"}, 1_000),
+    ],
+)
+def test_lists_have_at_most_what_github_gives(field, entry, most):
+    assert from_rest(rest_pull(**{field: [entry] * most}))
+    with pytest.raises(UnusablePullRequest) as caught:
+        from_rest(rest_pull(**{field: [entry] * (most + 1)}))
+    assert (caught.value.field, caught.value.found) == (field, f"{most + 1} entries")
+    assert caught.value.expected == f"at most {most} entries"
+
+
 @pytest.mark.parametrize("value", [None, [], "text", 5])
 def test_what_is_no_object_is_unusable(value):
     for shape in (from_rest, from_graphql, check):

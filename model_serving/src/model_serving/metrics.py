@@ -11,7 +11,7 @@ PROMETHEUS_MULTIPROC_DIR must be set before this module is imported; __main__.py
     model_serving_model_info               model version worker 1 for the version that a worker serves
     model_serving_reloads_total            result              changed, unchanged, refused (broken model), failed
     model_serving_traffic_rows_total       result              recorded rows: written, dropped, failed
-    model_serving_webhooks_total           result              scored, duplicate, ignored, refused, dropped
+    model_serving_webhooks_total           result              scored, duplicate, ignored, refused
     model_serving_writebacks_total         result              done, failed, dropped, superseded (by a newer one)
     model_serving_scores_stored_total      result              scores to MongoDB: done, failed, dropped
     model_serving_instance_info            instance            1: which replica answered this scrape

@@ -12,6 +12,10 @@ from typing import Annotated, Any, TypedDict
 import msgspec
 from msgspec import Meta
 
+# GitHub lists no more files; it allows 100 labels and 10 assignees. data_fetch keeps the same (pr_features: values).
+MOST_FILES = 3_000
+MOST_NAMES = 1_000
+LISTS = {"files": MOST_FILES, "labels": MOST_NAMES, "assignees": MOST_NAMES}
 Text = Annotated[str, Meta(max_length=1_048_576)]
 Count = Annotated[int, Meta(ge=0, le=2_147_483_647)]
 Id = Annotated[int, Meta(ge=1, le=9_223_372_036_854_775_807)]
@@ -19,6 +23,11 @@ Time = Annotated[
     str,
     Meta(description="ISO 8601 with an offset, as 2026-11-22T10:00:00Z", examples=["2026-11-22T10:00:00Z"]),
 ]
+
+
+def _at_most(entries: int) -> Meta:
+    # For the OpenAPI document; `service` checks it, whose problem says how many there are.
+    return Meta(extra_json_schema={"maxItems": entries})
 
 
 class Label(TypedDict, total=False):
@@ -83,7 +92,7 @@ class _Common(TypedDict, total=False):
     deletions: Count | None
     changed_files: Count | None
     author_association: str | None
-    files: list[File] | None
+    files: Annotated[list[File], _at_most(MOST_FILES)] | None
     history: History | None
 
 
@@ -96,8 +105,8 @@ class GithubPullRequest(_Common, total=False):
     user: User | None
     head: Branch | None
     draft: bool | None
-    labels: list[Label] | None
-    assignees: list[User] | None
+    labels: Annotated[list[Label], _at_most(MOST_NAMES)] | None
+    assignees: Annotated[list[User], _at_most(MOST_NAMES)] | None
     assignee: User | None
 
 
@@ -109,7 +118,7 @@ class PullRequestDocument(_Common, total=False):
     _id: Any
     commits_count: Count | None
     assignees_count: Count | None
-    labels: list[str] | None
+    labels: Annotated[list[str], _at_most(MOST_NAMES)] | None
     author_login: str | None
     author_id: Id | None
     author_type: str | None

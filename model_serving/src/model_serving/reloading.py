@@ -55,6 +55,7 @@ class Reloader:
         self._refused: ModelVersion | None = None
         self._swap = threading.Lock()
         self._stop = threading.Event()
+        self._unreported = False
 
     def start(self) -> None:
         """Serve the wanted version, or the initial one, proven; then watch in the background.
@@ -152,13 +153,19 @@ class Reloader:
             gc.collect()
 
     def _report(self) -> None:
+        """Say what is served. Where that cannot be written (a full disk), it is tried again; scores do not wait."""
         model = self.service.model
-        if model is not None and not self._stop.is_set():
-            self.state.report(
-                WorkerState(
-                    self.pid, self.generation, model.version, self.service.ready, self.error, model.loaded_at
-                )
-            )
+        if model is None or self._stop.is_set():
+            return
+        state = WorkerState(
+            self.pid, self.generation, model.version, self.service.ready, self.error, model.loaded_at
+        )
+        try:
+            self.state.report(state)
+            self._unreported = False
+        except OSError as error:
+            self._unreported = True
+            get_logger().error("What this worker serves cannot be written", error=str(error))
 
     def _converged(self, wanted: Wanted | None) -> tuple[bool, list[WorkerState]]:
         workers = self.state.workers()
@@ -178,13 +185,20 @@ class Reloader:
     def _watch(self) -> None:
         seen, again = 0, 0.0
         while not self._stop.wait(WATCH_SECONDS):
-            stamp = self.state.stamp()
-            if stamp == seen and not (self.error and time.monotonic() > again):
-                continue
-            seen, again = stamp, time.monotonic() + RETRY_SECONDS
-            wanted = self.state.wanted()
-            if wanted is not None:
-                self._follow(wanted)
+            try:
+                stamp = self.state.stamp()
+                if stamp == seen and not ((self.error or self._unreported) and time.monotonic() > again):
+                    continue
+                seen, again = stamp, time.monotonic() + RETRY_SECONDS
+                if self._unreported:
+                    self._report()
+                wanted = self.state.wanted()
+                if wanted is not None:
+                    self._follow(wanted)
+            except Exception:  # the next wanted version must be followed all the same
+                seen = 0
+                get_logger().exception("Looking for the wanted version failed")
+                self._stop.wait(RETRY_SECONDS)
 
     def _poll(self) -> None:
         pause = self.settings.reload_poll_seconds
@@ -192,9 +206,12 @@ class Reloader:
             return
         # One worker polls as long as it lives; the others wait for its turn to end.
         while not self._stop.is_set():
-            with self.state.lock("poll", wait=False) as mine:
-                while mine and not self._stop.wait(pause * random.uniform(0.9, 1.1)):  # noqa: S311
-                    self._poll_once()
+            try:
+                with self.state.lock("poll", wait=False) as mine:
+                    while mine and not self._stop.wait(pause * random.uniform(0.9, 1.1)):  # noqa: S311
+                        self._poll_once()
+            except OSError as error:
+                get_logger().error("The registry cannot be asked", error=str(error))
             self._stop.wait(min(pause, 5.0))
 
     def _poll_once(self) -> None:

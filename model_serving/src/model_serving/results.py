@@ -28,6 +28,8 @@ SHOWN = 50
 WAITING_AT_MOST = 5_000
 BATCH = 500
 SCORES_LAST = timedelta(days=90)
+# The origin of a score that GitHub asked for; any other caller is unknown.
+SIGNED = "webhook"
 NEWEST = (("scored_at", -1),)
 MOST_UNUSUAL = (("anomaly_score", -1), ("times_threshold", -1))
 
@@ -51,6 +53,12 @@ def key_of(item: Entry) -> str:
     return f"{item['repo_name']}#{item['number'] or item['request_id']}"
 
 
+def outranks(standing: Entry, item: Entry) -> bool:
+    """Whether an entry stays where a later one of its pull request comes: what GitHub signed is not replaced by what
+    anybody may have sent to /predict."""
+    return bool(standing["origin"] == SIGNED != item["origin"])
+
+
 class Memory:
     """The last score of each pull request that this process has scored: the newest KEPT_IN_MEMORY of them."""
 
@@ -62,6 +70,9 @@ class Memory:
         """Keep it as the newest."""
         key = key_of(item)
         with self._lock:
+            before = self._entries.get(key)
+            if before is not None and outranks(before, item):
+                return
             self._entries.pop(key, None)
             self._entries[key] = item
             if len(self._entries) > KEPT_IN_MEMORY:
@@ -133,7 +144,9 @@ class Results:
             return own
         newest: dict[str, Entry] = {}
         for item in sorted([*others, *own], key=lambda item: item["scored_at"]):
-            newest[key_of(item)] = item
+            before = newest.get(key := key_of(item))
+            if before is None or not outranks(before, item):
+                newest[key] = item
         return sorted(newest.values(), key=lambda item: item["scored_at"])
 
     def _read(self, order: tuple[tuple[str, int], ...], most: int) -> list[Entry] | None:
@@ -151,6 +164,14 @@ class Results:
             self._writer.stop(seconds)
         if self._board is not None:
             self._board.stop()
+
+
+def _replaceable(key: str, item: Entry) -> dict[str, Any]:
+    """What in the collection gives way to an entry."""
+    found: dict[str, Any] = {"_id": key, "scored_at": {"$lte": item["scored_at"]}}
+    if item["origin"] != SIGNED:
+        found["origin"] = {"$ne": SIGNED}
+    return found
 
 
 class _Writer:
@@ -203,11 +224,16 @@ class _Writer:
             return items, False
 
     def _write(self, items: list[Entry]) -> None:
-        newest = {f"{item['repo_name']}#{item['number']}": item for item in items}
-        # What another replica has scored later stays: the filter finds nothing then, and the insert fails.
+        newest: dict[str, Entry] = {}
+        for item in items:
+            before = newest.get(key := key_of(item))
+            if before is None or not outranks(before, item):
+                newest[key] = item
+        # What another replica has scored later or GitHub has signed stays: the filter finds nothing then, and the
+        # insert fails.
         operations = [
             self._mongo.replace_one(
-                {"_id": key, "scored_at": {"$lte": item["scored_at"]}},
+                _replaceable(key, item),
                 {**item, "expires_at": item["scored_at"] + SCORES_LAST},
                 upsert=True,
             )

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from model_serving.model import ServedModel
+from model_serving.payloads import LISTS
 from model_serving.problems import Problem
 from model_serving.settings import Settings
 
@@ -103,6 +104,10 @@ class Service:
 
     def _document(self, model: ServedModel, payload: Payload, index: int | None) -> dict[str, Any]:
         shaping = model.documents
+        for field, most in LISTS.items():
+            entries = payload.get(field)
+            if isinstance(entries, list) and len(entries) > most:
+                raise _unusable(field, index, f"at most {most} entries", f"{len(entries)} entries")
         try:
             if payload.get("base") is not None:
                 document = shaping.from_rest(payload, source="request", require_id=False)
@@ -114,19 +119,23 @@ class Service:
                 field, expected = "repo_name", "repo_name, or base.repo.full_name of GitHub's object"
             else:
                 expected = error.expected
-            where = f"[{index}]." if index is not None else ""
-            raise Problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                "unusable-pull-request",
-                f"{where}{field}: expected {expected}, found {error.found}",
-                field=field,
-                index=index,
-                expected=expected,
-                found=error.found,
-            ) from error
+            raise _unusable(field, index, expected, error.found) from error
         if self._author_key:
             document = shaping.hash_author(document, self._author_key)
         return document  # type: ignore[no-any-return]
+
+
+def _unusable(field: str, index: int | None, expected: str, found: str) -> Problem:
+    where = f"[{index}]." if index is not None else ""
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "unusable-pull-request",
+        f"{where}{field}: expected {expected}, found {found}",
+        field=field,
+        index=index,
+        expected=expected,
+        found=found,
+    )
 
 
 def _scored(model: ServedModel, prepared: Sequence[Prepared], request_ids: Sequence[str]) -> Batch:

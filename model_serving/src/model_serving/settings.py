@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from model_registry.object_store import S3Access
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from stage_runtime.settings import StageSettings
 
 from model_serving.cores import cores_given
@@ -74,7 +74,9 @@ class Settings(StageSettings):
 
     max_items: int = Field(default=1000, ge=1, description="most pull requests in one request")
     max_body_bytes: int = Field(
-        default=32 * 1024 * 1024, ge=1024, description="largest request body, in bytes"
+        default=8 * 1024 * 1024,
+        ge=1024,
+        description="largest request body, in bytes; memory and time to answer grow with it",
     )
     unknown_fields: Literal["ignore", "refuse"] = Field(
         default="ignore",
@@ -131,8 +133,17 @@ class Settings(StageSettings):
         default="", description="address of this service for people; linked from what is written back"
     )
     author_hash_key: SecretStr = Field(
-        default=SecretStr(""), description="key of the authors' pseudonyms, the same as in data_fetch"
+        default=SecretStr(""),
+        description="key of the authors' pseudonyms, the same as in data_fetch; empty, or at least 16 bytes",
     )
+
+    @field_validator("author_hash_key")
+    @classmethod
+    def _is_no_guess(cls, value: SecretStr) -> SecretStr:
+        found = len(value.get_secret_value().encode())
+        if 0 < found < 16:
+            raise ValueError(f"expected none or a key of at least 16 bytes, found one of {found}")
+        return value
 
     @cached_property
     def worker_count(self) -> int:

@@ -121,7 +121,14 @@ class Webhook:
                 self.deliveries.release(delivery)
                 raise
             if not self.deliveries.once(delivery, lambda new: self._effects(new, batch, pull)):
-                self._count("dropped")
+                # GitHub lists it as failed then, and it can be sent again.
+                self.deliveries.release(delivery)
+                raise Problem(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "busy",
+                    "too many deliveries wait to be recorded: send this one again later",
+                    headers={"Retry-After": "60"},
+                )
         # As the scorer made it: its code travels with the model.
         return DeliveryResult(delivery, "scored", score=cast(Score, batch.scores[0]))
 

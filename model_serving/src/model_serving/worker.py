@@ -12,7 +12,8 @@ pull request of 15 kB; requests/s at 1, 8 and 64 connections, all on the same bu
 Scoring is pure computation, so a thread a request only adds hand-overs; what a worker needs is to read many
 connections without one of them being able to hold it up. So: non-blocking reads, a request is handled once it is
 complete, slow senders cost a buffer and nothing else, the parser is in C. Requests that may wait for something (a
-reload, the database) go to threads, so that they never hold up a score.
+reload, the database) go to threads, so that they never hold up a score. Large ones go to a thread, too, one at a time:
+what is decoded of them is many times their size, and neither a probe nor the arbiter may wait for seconds.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ from model_serving.http_protocol import (
 
 READ_BYTES = 256 * 1024
 LARGE_BODY_BYTES = 64 * 1024
+# Most bytes of bodies that are answered in the loop before it looks for events again, and of a body that is answered
+# there alone: text costs most, 0.2 s a megabyte. A list of 100 real pull requests has 1.6 MB.
+TOGETHER_BYTES = 2 * 1024 * 1024
+ALONE_BYTES = 256 * 1024
 TICK_SECONDS = 1.0
 # How long a worker that has just taken a connection leaves the next one to the others. Without it, the first to wake
 # takes all that a client opens at once, and keeps them: eight connections with lists of 100 had one of two workers
@@ -123,7 +128,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         self.keepalive = float(getattr(app, "keepalive_seconds", 75.0))
         self.request_limit = float(getattr(app, "request_seconds", 30.0))
         self.most_connections = int(getattr(app, "connections", 1000))
-        self.most_buffered = int(getattr(app, "buffer_bytes", 256 * 1024 * 1024))
+        self.most_buffered = int(getattr(app, "buffer_bytes", 128 * 1024 * 1024))
 
     def run(self) -> None:
         self._begin()
@@ -138,15 +143,16 @@ class EventWorker(Worker):  # type: ignore[misc]
                 if self.newest is not None and now >= self.shares_until:
                     self._accept_more(self.newest)
                 until = next_tick if self.newest is None else min(next_tick, self.shares_until)
-                for key, mask in self.selector.select(max(0.0, until - now)):
+                for key, mask in self.selector.select(0.0 if self.joined else max(0.0, until - now)):
                     if isinstance(key.data, Connection):
                         self._ready(key.data, mask)
                     else:
                         key.data(key.fileobj)
-                while self.joined:
+                if self.joined:
                     self._answer_together()
         finally:
-            self.pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (self.pool, self.large):
+                pool.shutdown(wait=False, cancel_futures=True)
             for connection in list(self.connections.values()):
                 self._close(connection)
             getattr(self.wsgi, "close", lambda: None)()
@@ -155,7 +161,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         """What the loop works with."""
         self.connections: dict[int, Connection] = {}
         self.finished: deque[tuple[Connection, Request, bytes, bool]] = deque()
-        self.joined: list[tuple[Connection, Request]] = []
+        self.joined: deque[tuple[Connection, Request]] = deque()
         # One buffer for all: a new one of this size for each read would come from the kernel and go back to it.
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.accepting = False
@@ -164,6 +170,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         self.listeners_closed = False
         self.buffered = 0
         self.pool = ThreadPoolExecutor(int(getattr(self.wsgi, "threads", 4)), "request")
+        self.large = ThreadPoolExecutor(1, "large")
         self.wake_read, self.wake_write = os.pipe()
         os.set_blocking(self.wake_read, False)
         os.set_blocking(self.wake_write, False)
@@ -274,19 +281,19 @@ class EventWorker(Worker):  # type: ignore[misc]
         reader = connection.reader
         while reader.ready and not (connection.busy or connection.out or connection.closing):
             request = reader.take()
-            connection.working = len(request.body)
-            if self.joins(request):
-                self.nr += 1
+            connection.working = size = len(request.body)
+            self.nr += 1
+            joins = self.joins(request)
+            if joins and size <= TOGETHER_BYTES:
                 connection.busy = True
                 self.joined.append((connection, request))
-                return  # answered before the next look for events, so what is watched need not change
-            if self.runs_inline(request.method, request.path):
-                self.nr += 1
+                return  # answered soon, so what is watched need not change
+            if not joins and size <= ALONE_BYTES and self.runs_inline(request.method, request.path):
                 self._answered(connection, request, *self._handle(connection, request))
             else:
                 connection.busy = True
-                self.nr += 1
-                self.pool.submit(self._handle_in_thread, connection, request)
+                pool = self.large if size > ALONE_BYTES else self.pool
+                pool.submit(self._handle_in_thread, connection, request)
         if connection.sock.fileno() < 0:
             return
         if not (reader.ready or connection.busy or connection.out or connection.closing):
@@ -300,8 +307,11 @@ class EventWorker(Worker):  # type: ignore[misc]
         self._watch(connection)
 
     def _answer_together(self) -> None:
-        """Answer the requests that have joined since the last look for events."""
-        joined, self.joined = self.joined, []
+        """Answer the requests that have joined since the last look for events, or as many as may be held up for."""
+        joined = [self.joined.popleft()]
+        size = joined[0][0].working
+        while self.joined and (size := size + self.joined[0][0].working) <= TOGETHER_BYTES:
+            joined.append(self.joined.popleft())
         closing = self.draining_since is not None
         try:
             answers = self.wsgi.together([request for _, request in joined])
@@ -449,16 +459,19 @@ class EventWorker(Worker):  # type: ignore[misc]
                 self._close(connection)
         elif connection.reader.in_request:
             if waited > self.request_limit:
-                self._refuse(
-                    connection,
-                    Refused(
-                        HTTPStatus.REQUEST_TIMEOUT, f"the request took longer than {self.request_limit:g} s"
-                    ),
-                )
+                self._refuse(connection, self._too_late(connection))
             else:
                 self._watch(connection)  # goes on reading if it was paused and there is room again
         elif waited > self.keepalive:
             self._close(connection)
+
+    def _too_late(self, connection: Connection) -> Refused:
+        if self._must_pause(connection):
+            return Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"no room for a large body within {self.request_limit:g} s: other requests fill the memory for them",
+            )
+        return Refused(HTTPStatus.REQUEST_TIMEOUT, f"the request took longer than {self.request_limit:g} s")
 
     def _drain(self, now: float, waited: float) -> None:
         getattr(self.wsgi, "begin_drain", lambda: None)()

@@ -14,7 +14,8 @@ _MAX_ID = 2**63 - 1
 _MAX_COUNT = 2**31 - 1  # GraphQL's Int
 _MAX_TEXT = 2**20  # GitHub cuts a body at 262,144 bytes
 _MAX_NAME = 1_024
-_MAX_LIST = 100_000
+_MAX_FILES = 3_000  # GitHub lists no more, by REST or on its pages
+_MAX_LIST = 1_000  # GitHub allows 100 labels and 10 assignees
 _EARLIEST = datetime(2007, 1, 1, tzinfo=UTC)  # GitHub's first repositories are of October 2007
 _ONE_DAY = timedelta(days=1)
 _NOTHING: Mapping[str, Any] = {}
@@ -192,11 +193,11 @@ def read_label_names(value: Any, field: str) -> list[str] | None:
     )
 
 
-def read_list(value: Any, field: str) -> Sequence[Any]:
+def read_list(value: Any, field: str, limit: int = _MAX_LIST) -> Sequence[Any]:
     if not isinstance(value, (list, tuple)):
         raise UnusablePullRequest(field, "a list", value)
-    if len(value) > _MAX_LIST:
-        raise UnusablePullRequest(field, f"at most {_MAX_LIST} entries", value)
+    if len(value) > limit:
+        raise _rebuild(field, f"at most {limit} entries", f"{len(value)} entries")
     return value
 
 
@@ -209,7 +210,7 @@ def read_files(value: Any, field: str, path_key: str) -> list[dict[str, Any]] | 
     if value is None:
         return None
     files = []
-    for position, entry in enumerate(read_list(value, field)):
+    for position, entry in enumerate(read_list(value, field, _MAX_FILES)):
         where = f"{field}[{position}]"
         entry = read_object(entry, where)
         path = read_name(entry.get(path_key), f"{where}.{path_key}")

@@ -134,6 +134,13 @@ def _scores(
         answer = service.predict(batch)
         if answer.status_code == 200:
             return list(answer.json()["scores"])
+        if answer.status_code == 413 and len(batch) > 1:  # long descriptions: half a list may be small enough
+            middle = len(batch) // 2
+            return [
+                score
+                for half in (batch[:middle], batch[middle:])
+                for score in _scores(service, half, refused, result)
+            ]
         problem = answer.json() if "json" in answer.headers.get("content-type", "") else {}
         index = problem.get("index")
         if answer.status_code != 422 or not isinstance(index, int):
