@@ -142,6 +142,7 @@ class Jobs:
             "VAULT_ADDR": self.vault.address,
             "VAULT_WAIT_SECONDS": "20",
             "GITHUB_REPOS": services.repositories,
+            "DATA_ROOT": f"s3a://{BUCKET}",  # serving records its traffic there
             "GITHUB_API_URL": f"http://127.0.0.1:{services.github}",
             "SPARK_MASTER": "local[2]",
             "MONGO_PARTITIONER": "single",  # FerretDB answers $collStats otherwise than the connector expects
