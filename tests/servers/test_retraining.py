@@ -22,7 +22,7 @@ from processes import Process, eventually
 from test_drift_loop import ORDER
 from test_manifests_apply import rendered
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(1800)
 # The addresses that the name of the headless Service stands for.
 REPLICAS = [f"127.0.0.{last}" for last in (2, 3, 4)]
 
