@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from model_serving.app import Parts, create_app
 from model_serving.metrics import Metrics
 from model_serving.model import BrokenModel, ServedModel
-from model_serving.payloads import AnyPullRequest, GithubPullRequest, PullRequestDocument
+from model_serving.payloads import LISTS, AnyPullRequest, GithubPullRequest, PullRequestDocument
 from model_serving.reloading import Outcome
 from model_serving.results import Results
 from model_serving.service import Service
@@ -263,3 +263,12 @@ def test_every_problem_is_explained(client: Client, repository: Any) -> None:
     kinds = set(re.findall(r'HTTPStatus\.[A-Z_]+,\s*"([a-z-]+)"', source))
     assert len(kinds) > 10
     assert {kind for kind in kinds if f'id="problem-{kind}"' not in text} == set()
+
+
+@pytest.mark.parametrize("form", ["GithubPullRequest", "PullRequestDocument"])
+def test_the_lengths_of_lists_are_said(document: dict[str, Any], form: str) -> None:
+    fields = document["components"]["schemas"][form]["properties"]
+    for field, most in LISTS.items():
+        if field in fields:
+            assert [kind["maxItems"] for kind in fields[field]["anyOf"] if kind["type"] == "array"] == [most]
+    assert "files" in fields and "labels" in fields

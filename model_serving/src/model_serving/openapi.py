@@ -8,7 +8,7 @@ import msgspec
 
 from model_serving import answers
 from model_serving.inference_protocol import DATATYPES, InferRequest, InferResponse, ModelMetadata
-from model_serving.payloads import GithubPullRequest, ProblemObject, PullRequestDocument, Score, Scores
+from model_serving.payloads import LISTS, GithubPullRequest, ProblemObject, PullRequestDocument, Score, Scores
 from model_serving.reloading import Outcome
 from model_serving.simulation import KINDS, NONE
 
@@ -67,10 +67,15 @@ def document(model_name: str, version: str, most_items: int) -> dict[str, Any]:
 
 
 def _require(schemas: dict[str, Any]) -> None:
-    """What decoding leaves to pr_features, so that its errors name the field: said here all the same."""
+    """What decoding leaves to pr_features and `service`, whose errors name the field: said here all the same."""
     schemas["GithubPullRequest"]["required"] = ["base", "created_at"]
     schemas["PullRequestDocument"]["required"] = ["repo_name", "created_at"]
     schemas["PullRequestDocument"]["properties"].pop("_id", None)
+    for form in ("GithubPullRequest", "PullRequestDocument"):
+        for field, most in LISTS.items():
+            for kind in schemas[form]["properties"].get(field, {}).get("anyOf", ()):
+                if kind.get("type") == "array":
+                    kind["maxItems"] = most
 
 
 def _paths(model: str, most: int) -> dict[str, Any]:

@@ -25,11 +25,6 @@ Time = Annotated[
 ]
 
 
-def _at_most(entries: int) -> Meta:
-    # For the OpenAPI document; `service` checks it, whose problem says how many there are.
-    return Meta(extra_json_schema={"maxItems": entries})
-
-
 class Label(TypedDict, total=False):
     """GitHub's label."""
 
@@ -92,7 +87,7 @@ class _Common(TypedDict, total=False):
     deletions: Count | None
     changed_files: Count | None
     author_association: str | None
-    files: Annotated[list[File], _at_most(MOST_FILES)] | None
+    files: list[File] | None
     history: History | None
 
 
@@ -105,8 +100,8 @@ class GithubPullRequest(_Common, total=False):
     user: User | None
     head: Branch | None
     draft: bool | None
-    labels: Annotated[list[Label], _at_most(MOST_NAMES)] | None
-    assignees: Annotated[list[User], _at_most(MOST_NAMES)] | None
+    labels: list[Label] | None
+    assignees: list[User] | None
     assignee: User | None
 
 
@@ -118,7 +113,7 @@ class PullRequestDocument(_Common, total=False):
     _id: Any
     commits_count: Count | None
     assignees_count: Count | None
-    labels: Annotated[list[str], _at_most(MOST_NAMES)] | None
+    labels: list[str] | None
     author_login: str | None
     author_id: Id | None
     author_type: str | None
