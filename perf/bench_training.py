@@ -155,7 +155,9 @@ def main() -> None:
             baseline = blueprint(rows, scratch, fake)
             if baseline is None:
                 print(f"  {rows} rows: the blueprint's way did not survive with {BLUEPRINT_BYTES >> 30} GB")
+                figure(f"survived {rows} rows", "blueprint", 0, "yes=1")
                 continue
+            figure(f"survived {rows} rows", "blueprint", 1, "yes=1")
             figure(f"seconds {rows} rows", "blueprint", baseline[0], "s")
             figure(f"peak MB {rows} rows", "blueprint", baseline[1], "MB")
     options.out.parent.mkdir(parents=True, exist_ok=True)
