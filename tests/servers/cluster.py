@@ -80,6 +80,8 @@ class Cluster:
             f"--service-account-private-key-file={self.pki / 'sa.key'}",
             f"--root-ca-file={self.pki / 'ca.crt'}",
             "--controllers=*",
+            # A simulated node never fails; on a busy machine its lease is only late.
+            "--node-monitor-grace-period=20m",
         )
         self._run(
             "kube-scheduler",

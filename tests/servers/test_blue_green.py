@@ -132,7 +132,16 @@ def answers(**codes: int | None) -> Callable[[dict[str, Any]], int | None]:
 def test_the_first_version_becomes_active_without_analysis_and_is_scaled(serving: Serving) -> None:
     assert serving.preview() == serving.active()
     assert serving.cluster.items("analysisrun", NAMESPACE) == []
-    eventually(lambda: serving.status().get("availableReplicas") == 2, 90, "two replicas by the autoscaler")
+
+    def scaled() -> bool:
+        rollout = serving.status()
+        if rollout.get("availableReplicas") != 2:
+            scaler = serving.cluster.get("hpa", "model-serving", NAMESPACE)["status"]
+            pods = serving.cluster.kubectl("-n", NAMESPACE, "get", "pods", "-o", "wide")
+            raise AssertionError(f"autoscaler: {scaler}\nrollout: {rollout}\n{pods}")
+        return True
+
+    eventually(scaled, 300)
 
 
 def test_a_new_digest_is_judged_at_the_preview_and_waits_for_a_person(serving: Serving) -> None:
