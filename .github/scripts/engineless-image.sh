@@ -6,7 +6,8 @@
 #
 # Needs root, buildah, debootstrap and `make setup`. The storage of images is a new folder each time, so nothing that was
 # built before is found, and it is gone when the script ends, whatever happened. What the stages wrote is kept when
-# something failed. Settings: STEP_SECONDS (longest time for one step, 1200), BASE_IMAGE.
+# something failed. Settings: STEP_SECONDS (longest time for one step, 1200), BASE_IMAGE, STORAGE_DRIVER (vfs, which works
+# everywhere and copies every layer whole; overlay where the kernel mounts it: a large image needs it).
 set -euo pipefail
 stage=${1:-model_serving}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) && cd "$root"
@@ -38,8 +39,8 @@ finish() {
 trap finish EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
-printf '[storage]\ndriver = "vfs"\ngraphroot = "%s/graph"\nrunroot = "%s/run"\n' "$storage" "$storage" \
-  > "$storage/storage.conf"
+printf '[storage]\ndriver = "%s"\ngraphroot = "%s/graph"\nrunroot = "%s/run"\n' \
+  "${STORAGE_DRIVER:-vfs}" "$storage" "$storage" > "$storage/storage.conf"
 export CONTAINERS_STORAGE_CONF=$storage/storage.conf OUT=$out
 [ -z "$(buildah images --quiet)" ] || { echo "engineless-image: $storage is not empty" >&2 && exit 1; }
 

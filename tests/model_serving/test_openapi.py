@@ -249,6 +249,7 @@ def test_the_page_needs_nothing_from_outside(client: Client) -> None:
     for path in ("/assets/docs.js", "/assets/style.css"):
         asset = client.get(path)
         assert asset.status_code == 200 and "http" not in asset.get_data(as_text=True)
+    assert client.get("/assets/icon.svg").content_type.startswith("image/svg+xml")
     assert client.get("/assets/../app.py").status_code == 404
     assert client.get("/assets/app.py").status_code == 404
 

@@ -103,7 +103,7 @@ def add_pages(flask: Flask, service: Service, results: Results, drift: DriftRepo
 
     @flask.get("/assets/<name>")
     def asset(name: str) -> Response:
-        kinds = {"style.css": "text/css", "docs.js": "text/javascript"}
+        kinds = {"style.css": "text/css", "docs.js": "text/javascript", "icon.svg": "image/svg+xml"}
         if name not in kinds:
             raise Problem(HTTPStatus.NOT_FOUND, "", "no such file")
         with flask.open_resource(f"assets/{name}") as file:
