@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,24 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+) -> tuple[int, Any]:
+    """Status and body (parsed if it is JSON) of one request on this connection."""
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    kind = {"Content-Type": "application/json"} if data is not None else {}
+    connection.request(method, path, data, kind | (headers or {}))
+    reply = connection.getresponse()
+    content = reply.read()
+    if "json" in (reply.getheader("Content-Type") or ""):
+        return reply.status, json.loads(content)
+    return reply.status, content.decode()
 
 
 class ServiceProcess:
@@ -73,18 +93,8 @@ class ServiceProcess:
         timeout: float = 30.0,
     ) -> tuple[int, Any]:
         """Status and body (parsed if it is JSON) of one request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-            kind = {"Content-Type": "application/json"} if data is not None else {}
-            connection.request(method, path, data, kind | (headers or {}))
-            reply = connection.getresponse()
-            content = reply.read()
-            if "json" in (reply.getheader("Content-Type") or ""):
-                return reply.status, json.loads(content)
-            return reply.status, content.decode()
-        finally:
-            connection.close()
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)) as connection:
+            return exchange(connection, method, path, body, headers)
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
         return self.request("GET", path, headers=headers)
@@ -93,6 +103,21 @@ class ServiceProcess:
         return self.request(
             "POST", path, body, {name.replace("_", "-"): value for name, value in headers.items()}
         )
+
+    @contextmanager
+    def a_connection_to_each_worker(self) -> Iterator[dict[int, http.client.HTTPConnection]]:
+        """A kept connection by the worker's pid. Connections one after the other may all reach the same worker;
+        those opened at once are shared, so many are opened before the first one asks."""
+        with ExitStack() as held:
+            opened = [
+                held.enter_context(closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)))
+                for _ in range(20 * self.workers)
+            ]
+            for connection in opened:
+                connection.connect()
+            by_pid = {exchange(connection, "GET", "/health")[1]["pid"]: connection for connection in opened}
+            assert by_pid.keys() == set(self.worker_pids()), f"one of {self.worker_pids()} took no connection"
+            yield by_pid
 
     def worker_pids(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()

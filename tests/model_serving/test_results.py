@@ -5,12 +5,14 @@ import os
 import signal
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from artifact import pull_request
 from model_serving.metrics import Metrics
 from model_serving.results import KEPT_IN_MEMORY, Memory, Results, anomalous, entry, recent
+from service_process import exchange
 
 
 def item(number: int, error: float = 1.0, repo: str = "a/b") -> dict[str, Any]:
@@ -140,16 +142,15 @@ def test_without_a_mongodb_every_worker_shows_what_all_of_them_have_scored(
 ) -> None:
     service = start(workers=3)
     pulls = [pull_request(number) for number in range(30)]
-    by = set()
-    for pull in pulls:  # each on a connection of its own, so that all workers get some
-        assert service.post("/predict", pull)[0] == 200
-        by.add(service.get("/health")[1]["pid"])
-    assert len(by) > 1
 
     def shown_by(page: str) -> int:
         return sum(f"#{pull['number']}</a>" in page for pull in pulls)
 
-    wait_for(lambda: all(shown_by(service.get("/")[1]) == 30 for _ in range(10)), 20)
+    with service.a_connection_to_each_worker() as by_worker:
+        connections = list(by_worker.values())
+        for pull, connection in zip(pulls, cycle(connections)):
+            assert exchange(connection, "POST", "/predict", pull)[0] == 200
+        wait_for(lambda: all(shown_by(exchange(one, "GET", "/")[1]) == 30 for one in connections), 20)
     victim = service.worker_pids()[0]
     os.kill(victim, signal.SIGKILL)
     scores = tmp_path / "service-0" / "state" / "scores"

@@ -15,6 +15,7 @@ from model_serving.service import Service
 from model_serving.settings import Settings
 from model_serving.simulation import KINDS, RARE, Simulation
 from model_serving.traffic import FolderStore, TrafficRecorder
+from service_process import exchange
 from werkzeug.test import Client
 
 
@@ -105,13 +106,13 @@ def test_all_workers_follow(tmp_path: Path) -> None:
 def test_every_worker_of_a_service_follows(start: Any, tmp_path: Path, pull: dict[str, Any]) -> None:
     service = start(workers=2, simulate_drift="true", data_root=tmp_path / "data", traffic_flush_seconds=0.2)
     assert service.post("/simulate-drift", {"drift_type": "drop_column"})[0] == 200
-    pids = set()
-    for number in range(30):  # each on a connection of its own, so both workers get some
-        assert service.post("/predict", pull | {"number": number + 1})[0] == 200
-        pids.add(service.get("/health")[1]["pid"])
+    with service.a_connection_to_each_worker() as connections:
+        for connection in connections.values():
+            for number in range(15):
+                assert exchange(connection, "POST", "/predict", pull | {"number": number + 1})[0] == 200
     service.stop()
     files = list((tmp_path / "data" / "traffic").rglob("*.parquet"))
     tables = [read_parquet(io.BytesIO(file.read_bytes())).read_all() for file in files]
     lines = [value.as_py() for table in tables for value in table.column("lines")]
     assert len(lines) == 30 and all(np.isnan(value) for value in lines)
-    assert len(pids) == 2 and len(files) >= 2
+    assert len(connections) == 2 and len(files) >= 2
