@@ -293,6 +293,16 @@ def test_no_accepted_token_ends_with_wrong_settings(filled: World) -> None:
     assert "ghp_" not in str(caught.value)
 
 
+@APIS
+@pytest.mark.parametrize("name", ["acme/anti-abuse", "acme/timeout-lib", "acme/dmca"])
+def test_an_unknown_repository_is_one_whatever_its_name(filled: World, api: str, name: str) -> None:
+    begin = filled.clock.now()
+    with pytest.raises(WrongSettings, match=rf"{name} \(NotFound"):
+        filled.fetch(f"acme/widget,{name}", github_api=api)
+    assert filled.clock.now() - begin < 60
+    assert len(filled.stored()) == 30
+
+
 def test_what_may_pass_counts_before_what_lasts(filled: World) -> None:
     original = filled.transport
 

@@ -246,6 +246,38 @@ def test_errors_of_single_objects_stay_in_the_reply() -> None:
     assert type(object_error("x", (PartialError("", (), "odd"),), ("repository",))) is ServerFailure
 
 
+UNRESOLVED = "Could not resolve to a Repository with the name '{}'."
+MISLEADING = ("acme/anti-abuse", "acme/timeout-lib", "acme/dmca", "acme/rate-limit")
+
+
+@pytest.mark.parametrize("kind", ["NOT_FOUND", "FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_PROTECTED", ""])
+@pytest.mark.parametrize("name", MISLEADING)
+def test_words_in_the_name_of_a_repository_mean_nothing(kind: str, name: str) -> None:
+    error = {"path": ["item1"], "message": UNRESOLVED.format(name)} | ({"type": kind} if kind else {})
+    content = errors(error, data={"item0": {"databaseId": 1}, "item1": None})
+    reply = read_response(GRAPHQL, response(200, content), NOW)
+    expected = {"NOT_FOUND": NotFound, "": ServerFailure}.get(kind, Forbidden)
+    assert type(object_error("x", reply.errors, ("item1",))) is expected
+
+
+@pytest.mark.parametrize(
+    "words", [SECONDARY, CUT_OFF, "Repository access blocked", "API rate limit exceeded"]
+)
+def test_a_kind_counts_before_words(words: str) -> None:
+    missing = {"type": "NOT_FOUND", "path": ["item0"], "message": words}
+    reply = read_response(GRAPHQL, response(200, errors(missing, data={"item0": None})), NOW)
+    assert type(object_error("x", reply.errors, ("item0",))) is NotFound
+    limited = {"type": "RATE_LIMITED", "path": ["item0"], "message": words}
+    error = refused(GRAPHQL, response(200, errors(limited, data={"item0": None})))
+    assert type(error) is (SecondaryLimit if words == SECONDARY else PrimaryLimit)
+
+
+@pytest.mark.parametrize("name", ["anti-abuse", "dmca"])
+def test_words_in_the_name_of_an_organisation_mean_nothing_to_rest_either(name: str) -> None:
+    text = f"the `{name}` organization has an IP allow list enabled, and your IP address is not permitted"
+    assert type(refused(REST, response(403, said(text)))) is Forbidden
+
+
 keys = st.sampled_from(
     ("data", "errors", "message", "error", "rateLimit", "cost", "type", "path", "extensions", "code")
 )

@@ -29,17 +29,26 @@ from github_client.errors import (
 from github_client.messages import PartialError, Reply, Request, Response
 
 _MAX_MESSAGE = 200
+# GraphQL's kinds of errors go before words, which older servers and proxies leave us with. Words are
+# phrases of GitHub's own with a blank in them, because messages also quote names: acme/anti-abuse.
 _TOO_LARGE_KINDS = {"RESOURCE_LIMITS_EXCEEDED", "MAX_NODE_LIMIT_EXCEEDED", "TIMEOUT"}
 _TOO_LARGE_WORDS = (
     "something went wrong while executing your query",
-    "timeout",
+    "timeout on ",
     "timed out",
     "resource limits",
 )
 _LIMIT_KINDS = {"RATE_LIMITED", "RATE_LIMIT", "GRAPHQL_RATE_LIMIT"}
-_SECONDARY_WORDS = ("secondary rate limit", "abuse", "temporarily blocked", "submitted too quickly")
-_BLOCKED_WORDS = ("repository access blocked", "dmca", "unavailable due to")
+_LIMIT_WORDS = "rate limit"
+_SECONDARY_WORDS = (
+    "secondary rate limit",
+    "abuse detection",
+    "temporarily blocked",
+    "submitted too quickly",
+)
+_BLOCKED_WORDS = ("repository access blocked", "dmca takedown", "unavailable due to")
 _FORBIDDEN_KINDS = {"FORBIDDEN", "INSUFFICIENT_SCOPES", "SAML_PROTECTED"}
+_OBJECT_KINDS = {"NOT_FOUND", *_FORBIDDEN_KINDS}
 _UNKNOWN_FIELD_WORDS = ("doesn't exist on type", "cannot query field", "doesn't accept argument")
 
 
@@ -114,7 +123,7 @@ def _raise_for_status(request: Request, response: Response, now: float) -> NoRet
     if status == 401:
         raise _error(BadCredentials, request, said or "the token was refused", response)
     if status == 403:
-        if any(word in said.lower() for word in _BLOCKED_WORDS):
+        if _holds(said, *_BLOCKED_WORDS):
             raise _error(Blocked, request, said, response)
         # Fine-grained tokens and Apps have permissions, classic tokens have scopes.
         needed = headers.get("x-accepted-github-permissions") or headers.get("x-accepted-oauth-scopes", "")
@@ -146,12 +155,12 @@ def _raise_for_limit(request: Request, response: Response, said: str, now: float
     if wait is not None:
         raise SecondaryLimit(text, wait_seconds=wait, status=response.status)
     rate = limits.rate_limit(response.headers, request.resource, now)
-    secondary = any(word in said.lower() for word in _SECONDARY_WORDS)
+    secondary = _holds(said, *_SECONDARY_WORDS)
     if rate is not None and rate.remaining == 0 and not secondary:
         raise PrimaryLimit(text, wait_seconds=rate.wait_seconds, status=response.status)
     if secondary or response.status == 429 or "gh-limited-by" in response.headers:
         raise SecondaryLimit(text, wait_seconds=None, status=response.status)
-    if "rate limit" in said.lower():
+    if _holds(said, _LIMIT_WORDS):
         wait = rate.wait_seconds if rate else None
         raise PrimaryLimit(text, wait_seconds=wait, status=response.status)
 
@@ -164,14 +173,12 @@ def _raise_for_graphql(
     now: float,
 ) -> None:
     """Raise for what concerns the whole reply; errors of single objects stay in the reply."""
-    for error in errors:
-        words = error.message.lower()
-        if any(word in words for word in _SECONDARY_WORDS):
-            _raise_for_limit(request, response, error.message, now)
-        if error.kind in _LIMIT_KINDS or "rate limit" in words:
-            _raise_for_limit(request, response, f"{error.message} (API rate limit)", now)
-    for error in errors:
-        if error.kind in _TOO_LARGE_KINDS or any(word in error.message.lower() for word in _TOO_LARGE_WORDS):
+    whole = [error for error in errors if error.kind not in _OBJECT_KINDS]
+    for error in whole:
+        if error.kind in _LIMIT_KINDS or _holds(error.message, _LIMIT_WORDS, *_SECONDARY_WORDS):
+            _raise_for_limit(request, response, f"{error.message} (API {_LIMIT_WORDS})", now)
+    for error in whole:
+        if error.kind in _TOO_LARGE_KINDS or _holds(error.message, *_TOO_LARGE_WORDS):
             raise _error(QueryTooLarge, request, error.message, response)
     if isinstance(content, dict) and all(error.path for error in errors):
         return
@@ -180,10 +187,15 @@ def _raise_for_graphql(
         raise Forbidden(f"{request.label}: {first.message}", status=response.status)
     if first.kind == "NOT_FOUND":
         raise _error(NotFound, request, first.message, response)
-    undefined = any(word in first.message.lower() for word in _UNKNOWN_FIELD_WORDS)
+    undefined = _holds(first.message, *_UNKNOWN_FIELD_WORDS)
     if not undefined and first.kind in ("", "INTERNAL", "INTERNAL_ERROR", "SERVICE_UNAVAILABLE"):
         raise _error(ServerFailure, request, first.message or "unnamed error", response)
     raise Refused(f"{request.label}: {first.message}", undefined=undefined, status=response.status)
+
+
+def _holds(said: str, *words: str) -> bool:
+    """Whether one of these phrases, in small letters, is in what GitHub said."""
+    return any(word in said.lower() for word in words)
 
 
 def _partial(error: Any) -> PartialError:
@@ -230,10 +242,10 @@ def object_error(
     for error in errors:
         if error.path[: len(path)] == path or path[: len(error.path)] == error.path:
             text = f"{request_label}: {error.message}"
-            if any(word in error.message.lower() for word in _BLOCKED_WORDS):
-                return Blocked(text, status=200)
             if error.kind == "NOT_FOUND":
                 return NotFound(text, status=200)
+            if _holds(error.message, *_BLOCKED_WORDS):
+                return Blocked(text, status=200)
             if error.kind in _FORBIDDEN_KINDS:
                 return Forbidden(text, status=200)
             if "CURSOR" in error.kind or "valid cursor" in error.message:
