@@ -55,6 +55,25 @@ def test_only_newer_replaces(store: Store, updated: int, fetched: int | None, wi
     assert (written.replaced, written.superseded) == ((1, 0) if wins else (0, 1))
 
 
+NEW, OLD = {"updated": 9, "title": "new"}, {"updated": 0, "title": "old"}
+LATE, EARLY = {"fetched": 9, "title": "new"}, {"fetched": None, "title": "old"}
+TIMELESS = {"updated_at": None, "title": "old"}
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("pair", [(NEW, OLD), (LATE, EARLY), (NEW, TIMELESS)])
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_in_one_batch_the_newer_is_kept(
+    store: Store, stored: bool, pair: tuple[dict[str, Any], ...], order: int
+) -> None:
+    if stored:
+        store.write([document(1, -50)])
+    written = store.write([document(1, **one) for one in pair[::order]])
+    assert title(store) == "new"
+    assert written == Written(inserted=int(not stored), replaced=int(stored), superseded=1)
+    assert store.write([document(1, **pair[0])] * 3) == Written(same=3)
+
+
 def test_a_document_without_times_is_older_than_any(store: Store) -> None:
     store.write([document(1, updated_at=None, title="no time")])
     assert store.write([document(title="with time")]).replaced == 1

@@ -74,7 +74,7 @@ def _write(batch: list[Document | Rejection], store: Store, done: Imported) -> N
         get_logger().warning("rejected", what=rejection.place, reason=rejection.reason)
     done.lines += len(batch)
     done.written += written.inserted + written.replaced
-    done.same += written.same + len(documents) - len({one["_id"] for one in documents})
+    done.same += written.same
     done.superseded += written.superseded
     done.rejected += len(rejections)
 

@@ -92,7 +92,10 @@ class Store:
         """
         if not documents:
             return Written()
-        by_id = {document["_id"]: document for document in documents}
+        by_id: dict[Any, Document] = {}
+        for document in documents:
+            by_id[document["_id"]] = max(document, by_id.get(document["_id"], document), key=_age)
+        alike = sum(_same(by_id[document["_id"]], document) for document in documents)
         with mongo_errors():
             stored = {d["_id"]: d for d in self.documents.find({"_id": {"$in": list(by_id)}})}
         new = [d for i, d in by_id.items() if i not in stored]
@@ -103,7 +106,12 @@ class Store:
             self.touch([d["_id"] for d in same], max(seen))
         inserted, clashes = self._insert(new)
         replaced = self._replace(changed + clashes)
-        return Written(inserted, replaced, len(same), len(changed) + len(clashes) - replaced)
+        return Written(
+            inserted,
+            replaced,
+            same=len(same) + alike - len(by_id),
+            superseded=len(changed) + len(clashes) - replaced + len(documents) - alike,
+        )
 
     def _insert(self, documents: Sequence[Document]) -> tuple[int, list[Document]]:
         """(inserted, documents that another fetcher had inserted in the meantime)."""
@@ -243,6 +251,12 @@ class Store:
 def _same(stored: Document, document: Document) -> bool:
     """Equal but for when it was fetched."""
     return {**stored, "fetched_at": None} == {**document, "fetched_at": None}
+
+
+def _age(document: Document) -> tuple[datetime, datetime]:
+    """By what the newest of several is found; a missing time is older than any."""
+    never = datetime.min.replace(tzinfo=UTC)
+    return document["updated_at"] or never, document["fetched_at"] or never
 
 
 def _not_newer(document: Document) -> Document:
