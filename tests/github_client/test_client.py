@@ -140,10 +140,22 @@ def test_a_missing_object_of_graphql_counts_as_not_found() -> None:
     assert len(script.asked) == 2
 
 
-def test_a_query_that_is_too_large_is_the_callers_business() -> None:
+def test_a_query_that_is_too_large_is_the_callers_business_who_can_ask_for_less() -> None:
     script = Script(Response(502, {}, b"{}"))
     with pytest.raises(QueryTooLarge):
-        client_of(script).send(Api("https://h").graphql("q", {}))
+        client_of(script).send(Api("https://h").graphql("q", {}), shrinks=True)
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_query_that_cannot_be_smaller_is_asked_again_a_bounded_number_of_times(status: int) -> None:
+    failed = Response(status, {}, b"{}")
+    script = Script(failed, Response(200, {}, b'{"data": {"fine": true}}'))
+    assert client_of(script).send(Api("https://h").graphql("q", {})).data == {"fine": True}
+    clock = Clock()
+    with pytest.raises(QueryTooLarge):
+        client_of(Script(*[failed] * 100), clock=clock).send(Api("https://h").graphql("q", {}))
+    assert 10 < clock.time - 1_700_000_000.0 < 200
 
 
 def test_a_move_on_the_same_host_is_followed() -> None:

@@ -25,13 +25,13 @@ from github_client.errors import (
 from github_client.messages import Reply
 
 from data_fetch import queries
-from data_fetch.pages import Page, PageSize, Question, Shaped, from_epoch, parse_time
+from data_fetch.pages import Page, Question, Shaped, from_epoch, parse_time
 from data_fetch.shaping import Shaper
 
 _MAX_FILES = 3_000  # REST's limit; a document must be the same by both ways
-_ALONE_ATTEMPTS = 3
 _BY_NUMBER = 25
 _FIRST_LOOK = 20
+_PROBED = 50
 
 Single = Callable[[str, int], Shaped | None]
 
@@ -49,30 +49,26 @@ class GraphqlSource:
 
     def page(self, question: Question) -> Page:
         """One page; its size follows what GitHub can deliver."""
-        alone = 0
         while True:
+            shrinks = question.size.value > 1
             try:
-                reply = self._ask(queries.walk(), question, files=self._shaper.files)
+                reply = self._ask(queries.walk(), question, shrinks=shrinks, files=self._shaper.files)
             except QueryTooLarge:
-                if question.size.value > 1:
-                    question.size.shrink()
-                    continue
-                alone += 1
-                if alone < _ALONE_ATTEMPTS:
-                    self._clock.sleep(alone)
-                    continue
-                return self._page(self._ask(queries.numbers(), question), question.name)
+                if not shrinks:
+                    return self._page(self._ask(queries.numbers(), question), question.name)
+                question.size.shrink()
+                continue
             question.size.worked()
             return self._page(reply, question.name, question)
 
-    def _ask(self, query: str, question: Question, **more: Any) -> Reply:
+    def _ask(self, query: str, question: Question, *, shrinks: bool = False, **more: Any) -> Reply:
         owner, _, name = question.name.partition("/")
         first = question.size.value
         if question.few:  # mostly a handful changed since the last run
             first = min(first, _FIRST_LOOK)
         variables = {"owner": owner, "name": name, "first": first, "after": question.position}
         request = self._client.api.graphql(query, {**variables, **more})
-        return self._client.send(request, scope=question.name, need="repository")
+        return self._client.send(request, scope=question.name, need="repository", shrinks=shrinks)
 
     def _page(self, reply: Reply, name: str, question: Question | None = None) -> Page:
         """`question` is None for a page of numbers, all of which are asked for one by one."""
@@ -154,7 +150,7 @@ class GraphqlSource:
             variables |= {f"number{i}": number for i, number in enumerate(some)}
             request = self._client.api.graphql(queries.pull_requests(len(some)), variables)
             try:
-                reply = self._client.send(request, scope=name, need="repository")
+                reply = self._client.send(request, scope=name, need="repository", shrinks=True)
             except QueryTooLarge:
                 found |= {number: self._single(name, number) for number in some}
                 continue
@@ -173,19 +169,19 @@ class GraphqlSource:
 def probe(client: Client, names: list[str]) -> dict[str, dict[str, Any] | GitHubError]:
     """For each repository what `queries/repository.graphql` asks, or why it was not given."""
     found: dict[str, dict[str, Any] | GitHubError] = {}
-    size = PageSize(50)
+    most = _PROBED
     while len(found) < len(names):
-        some = names[len(found) : len(found) + size.value]
+        some = names[len(found) : len(found) + most]
         variables = {}
         for i, name in enumerate(some):
             variables[f"owner{i}"], _, variables[f"name{i}"] = name.partition("/")
         request = client.api.graphql(queries.repositories(len(some)), variables)
         try:
-            reply = client.send(request)
-        except QueryTooLarge:
-            if size.value == 1:
-                found[some[0]] = ServerFailure(f"{some[0]}: GitHub gave the query up")
-            size.shrink()
+            reply = client.send(request, shrinks=len(some) > 1)
+        except QueryTooLarge as error:
+            if len(some) == 1:
+                found[some[0]] = error
+            most = max(1, len(some) // 2)
             continue
         for i, name in enumerate(some):
             node = reply.data.get(f"item{i}")

@@ -19,6 +19,7 @@ from github_client.errors import (
     Moved,
     NotFound,
     PrimaryLimit,
+    QueryTooLarge,
     SecondaryLimit,
 )
 from github_client.messages import Api, Reply, Request
@@ -84,12 +85,13 @@ class Client:
         self._on_trouble = on_trouble
         self._skew = 0.0  # GitHub's clock minus ours, for signing
 
-    def send(self, request: Request, scope: str = "", need: str = "") -> Reply:
+    def send(self, request: Request, scope: str = "", need: str = "", *, shrinks: bool = False) -> Reply:
         """The data, or the error that no waiting and no other token can help.
 
         `scope` is the repository asked about: a token that does not see it is passed over for it.
-        `need` names the object without which a GraphQL reply counts as "not found". Raises
-        GitHubError, or NoCredential when every token was refused.
+        `need` names the object without which a GraphQL reply counts as "not found". `shrinks` says
+        that the caller can ask for less: QueryTooLarge then comes at once, else it is asked again as
+        after any failure. Raises GitHubError, or NoCredential when every token was refused.
         """
         failures = limits = moves = 0
         while True:
@@ -105,6 +107,8 @@ class Client:
                 if self._waits.wait(error, failures, limits) is None:
                     raise
             except GitHubError as error:
+                if shrinks and isinstance(error, QueryTooLarge):
+                    raise
                 failures += 1
                 wait = self._waits.wait(error, failures, limits)
                 self._on_trouble(error, wait)

@@ -10,7 +10,6 @@ from github_client.errors import (
     GitHubError,
     NetworkFailure,
     PrimaryLimit,
-    QueryTooLarge,
     SecondaryLimit,
     ServerFailure,
 )
@@ -47,8 +46,6 @@ class WaitPolicy:
                 # One more second: GitHub's times are whole seconds.
                 return min(error.wait_seconds + 1.0, self.longest_named_seconds)
             return min(self.limit_seconds * 2.0 ** (limits - 1), self.longest_limit_seconds)
-        if isinstance(error, QueryTooLarge):
-            return None  # the same query would fail again: the caller asks for less
         if isinstance(error, (NetworkFailure, BrokenReply, ServerFailure)):
             if failures >= self.attempts:
                 return None
