@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+from github_client.errors import Moved
 from github_client.messages import API_VERSION, Api
 
 
@@ -26,6 +28,31 @@ def test_a_get_has_its_parameters_and_its_etag() -> None:
     assert request.label == "GET /repos/a/b/pulls"
     assert Api().get("https://api.github.com/repositories/1?page=2").url.endswith("/repositories/1?page=2")
     assert Api().get("/search/repositories", q="stars:>1").resource == "search"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.test/x?page=2",
+        "http://api.github.com/x",
+        "https://api.github.com:444/x",
+        "https://api.github.com@evil.test/x",
+        "https://api.github.com.evil.test/x",
+        "https://[evil/x",
+        "x",
+        "",
+    ],
+)
+def test_an_address_from_a_reply_stays_on_the_interfaces_own_server(address: str) -> None:
+    with pytest.raises(Moved, match="expected an address at https://api.github.com") as caught:
+        Api().get(address)
+    assert caught.value.location == address
+
+
+def test_an_address_from_a_reply_is_taken_as_it_is() -> None:
+    address = "https://github.example/api/v3/organizations/1/repos?page=2"
+    assert Api("https://GitHub.example/api/v3").get(address).url == address
+    assert Api().get("//evil.test/x").url == "https://api.github.com//evil.test/x"
 
 
 def test_a_query_has_its_variables() -> None:

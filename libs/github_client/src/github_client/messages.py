@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from github_client.errors import Moved
+
 API_VERSION = "2022-11-28"
 USER_AGENT = "pull-request-anomalies"
 
@@ -94,8 +96,14 @@ class Api:
         return Request("POST", self.graphql_url, headers, body, "graphql")
 
     def get(self, path: str, etag: str | None = None, **parameters: str | int) -> Request:
-        """One REST GET; `path` starts with a slash or is a whole address from a reply."""
+        """One REST GET; `path` starts with a slash or is a whole address from a reply.
+
+        Raises Moved for an address on another server, which the token is not for.
+        """
         url = self.url + path if path.startswith("/") else path
+        server = "/".join(self.url.split("/")[:3]) + "/"
+        if not url.lower().startswith(server.lower()):
+            raise Moved(f"expected an address at {self.url}, found {path[:200]!r}", location=path)
         if parameters:
             url += "?" + urlencode(parameters)
         headers = {**_HEADERS, "If-None-Match": etag} if etag else _HEADERS
