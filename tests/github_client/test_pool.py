@@ -138,3 +138,18 @@ def test_a_token_that_does_not_see_a_repository_is_passed_over_there_only() -> N
     pool.see_again("a/b")
     with pool.lease("core", "a/b"):
         pass
+
+
+def test_apart_each_member_is_alone_and_what_is_known_of_it_is_known_to_all() -> None:
+    clock = Clock()
+    together = pool_of(2, clock)
+    first, second = together.apart()
+    with first.lease("core") as one, second.lease("core") as other:
+        assert one is not other
+        together.refuse(other, "revoked")
+        first.block(one, "core", 60)
+    with pytest.raises(NoCredential), second.lease("core"):
+        pass
+    with together.lease("core") as member:
+        assert member is one
+    assert clock.time == 60

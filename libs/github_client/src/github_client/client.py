@@ -7,6 +7,7 @@ reply = client.send(client.api.get("/repos/a/b/pulls"), scope="a/b")
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
@@ -59,7 +60,13 @@ class FreeRun:
 
 
 class _AskAgain(Exception):
-    """The same request at once, by whatever member is free."""
+    """The same request at once, by whatever member is free. `answer` is what a member was told that
+    sees the repository: unless another one gets data, that is true of what was asked for.
+    """
+
+    def __init__(self, answer: GitHubError | None = None) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 class Client:
@@ -85,6 +92,14 @@ class Client:
         self._on_trouble = on_trouble
         self._skew = 0.0  # GitHub's clock minus ours, for signing
 
+    def apart(self) -> list[Client]:
+        """A client for each credential alone: for what each of them sees another part of."""
+        pools = self.pool.apart()
+        alone = [copy(self) for _ in pools]
+        for client, pool in zip(alone, pools, strict=True):
+            client.pool = pool
+        return alone
+
     def send(self, request: Request, scope: str = "", need: str = "", *, shrinks: bool = False) -> Reply:
         """The data, or the error that no waiting and no other token can help.
 
@@ -94,11 +109,12 @@ class Client:
         after any failure. Raises GitHubError, or NoCredential when every token was refused.
         """
         failures = limits = moves = 0
+        answer: GitHubError | None = None
         while True:
             try:
                 return self._attempt(request, scope, need)
-            except _AskAgain:
-                continue
+            except _AskAgain as again:
+                answer = answer or again.answer
             except Moved as error:
                 moves += 1
                 request = self._followed(request, error, moves)
@@ -113,7 +129,7 @@ class Client:
                 wait = self._waits.wait(error, failures, limits)
                 self._on_trouble(error, wait)
                 if wait is None:
-                    raise
+                    raise answer or error from None
                 self._guard.before_wait(wait)
                 self._clock.sleep(wait)
 
@@ -128,6 +144,7 @@ class Client:
                 self._judge(member, request, scope, error)
                 raise
             member.limits_in_a_row = 0
+            member.sees.add(scope)
             if reply.rate is not None:
                 self.pool.note(member, reply.rate, request.resource)
             return reply
@@ -171,7 +188,7 @@ class Client:
             raise _AskAgain from None
         elif isinstance(error, (NotFound, Forbidden)) and scope:
             if self.pool.blind(member, scope):
-                raise _AskAgain from None
+                raise _AskAgain(error if scope in member.sees else None) from None
             self.pool.see_again(scope)  # nobody sees it: that is the answer, for this question
 
     def _followed(self, request: Request, moved: Moved, moves: int) -> Request:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 
 from github_client.clock import Clock
 from github_client.credentials import Credential
@@ -30,6 +31,7 @@ class Member:
         self.blocked: dict[str, float] = {}
         self.remaining: dict[str, int] = {}
         self.blind: set[str] = set()
+        self.sees: set[str] = set()  # repositories of which it was given something
         self.limits_in_a_row = 0
 
     def free_at(self, resource: str) -> float:
@@ -50,6 +52,13 @@ class TokenPool:
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def apart(self) -> list[TokenPool]:
+        """A pool for each member alone; what is known of a member stays known to all."""
+        alone = [copy(self) for _ in self._members]
+        for pool, member in zip(alone, self._members, strict=True):
+            pool._members = [member]
+        return alone
 
     @contextmanager
     def lease(
