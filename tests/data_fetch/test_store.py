@@ -162,8 +162,12 @@ def test_documents_and_rejections_are_counted_together_and_by_repository(store: 
     store.write([document(1), document(2), document(3, repo_name="other/tool")])
     store.reject([Rejection("acme/widget#9", "acme/widget", 9, "title", "x", "rest", "p")])
     store.reject([Rejection("line:1", None, None, "line", "x", "file", "p")])
+    store.reject([Rejection("acme/widget#1", "acme/widget", 1, "title", "of a later version", "rest", "p")])
+    store.reject([Rejection("acme/widget#00ff", "acme/widget", None, "number", "x", "rest", "p")])
+    store.reject([Rejection("only/rejected#1", "only/rejected", 1, "title", "x", "rest", "p")])
     many = [f"none/{number}" for number in range(600)]
-    assert store.stored(["acme/widget", *many, "other/tool"]) == {"acme/widget": 3, "other/tool": 1}
+    expected = {"acme/widget": 4, "other/tool": 1, "only/rejected": 1}
+    assert store.stored(["acme/widget", *many, "other/tool", "only/rejected"]) == expected
     assert store.stored([]) == {}
 
 
@@ -176,6 +180,19 @@ def test_what_was_not_seen_is_found_in_batches(store: Store) -> None:
     assert store.remove([identity for identity, _ in found[:2]]) == 2
     assert store.remove([]) == 0
     assert store.stored(["acme/widget"]) == {"acme/widget": 603}
+
+
+def test_old_reasons_are_found_in_batches(store: Store) -> None:
+    given = [
+        Rejection(f"acme/widget#{n}", "acme/widget", n, "title", "x", "rest", "p", NOW - SECOND)
+        for n in range(1, 601)
+    ]
+    fresh = Rejection("acme/widget#700", "acme/widget", 700, "title", "x", "rest", "p", NOW)
+    other = Rejection("other/tool#1", "other/tool", 1, "title", "x", "rest", "p", NOW - SECOND)
+    store.reject([*given, fresh, other])
+    batches = list(store.rejected_before("acme/widget", NOW))
+    assert max(map(len, batches)) <= 500
+    assert sorted(one for batch in batches for one in batch) == sorted((r.key, r.number) for r in given)
 
 
 def test_a_rename_moves_documents_and_drops_old_reasons(store: Store) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from stage_runtime.logs import get_logger
 
-from data_fetch.pages import Source
+from data_fetch.pages import Shaped, Source
 from data_fetch.shaping import Rejection
 from data_fetch.state import Checkpoint
 from data_fetch.store import Store
@@ -48,22 +48,36 @@ def remove_deleted(
 ) -> Iterator[int]:
     """Remove what a whole walk begun at that time did not meet and GitHub, asked for each, does not have.
 
-    Gives how many, batch by batch; `check` may raise to stop between two.
+    Gives how many documents, batch by batch; rejections go with them. `check` may raise to stop between
+    two.
     """
     name = checkpoint.repo_name or checkpoint.name
     for some in store.not_seen_since(name, started_at):
         check()
-        found = source.by_number(checkpoint.name, [number for _, number in some])
-        alive = [one for one in found.values() if isinstance(one, dict)]
-        store.write(alive)
-        kept = {one["_id"] for one in alive}
-        gone = {
-            identity: number
-            for identity, number in some
-            if identity not in kept and not isinstance(found[number], Rejection)
-        }
+        found = _asked_for(store, source, checkpoint, [number for _, number in some])
+        gone = {identity: number for identity, number in some if not _is(found[number], identity)}
         yield store.remove(list(gone))
         if gone:
             get_logger().info(
                 "removed what GitHub no longer has", repository=name, numbers=list(gone.values())
             )
+    for reasons in store.rejected_before(name, started_at):
+        check()
+        found = _asked_for(store, source, checkpoint, [number for _, number in reasons if number is not None])
+        still = {number for number, one in found.items() if isinstance(one, Rejection)}
+        # One without a number is there only if the walk met it again, which gives it a new time.
+        store.forgive(key for key, number in reasons if number not in still)
+
+
+def _asked_for(
+    store: Store, source: Source, checkpoint: Checkpoint, numbers: list[int]
+) -> dict[int, Shaped | None]:
+    """What GitHub has of these numbers; what can be shaped of it is stored."""
+    found = source.by_number(checkpoint.name, numbers)
+    store.write([one for one in found.values() if isinstance(one, dict)])
+    return found
+
+
+def _is(found: Shaped | None, identity: int) -> bool:
+    """Whether it is this pull request, and not none or another repository's; unknown where it is rejected."""
+    return isinstance(found, Rejection) or (found is not None and found["_id"] == identity)

@@ -162,21 +162,33 @@ class Store:
                 self.rejected.bulk_write(operations, ordered=False)
 
     def stored(self, repo_names: Iterable[str]) -> Counter[str]:
-        """Documents and rejections of each repository together.
+        """Pull requests of each repository that are stored, rejected, or both: each counts once.
 
         One look for all: a server without a real index reads everything for each count.
         """
         names = sorted(repo_names)
         found: Counter[str] = Counter()
         for start in range(0, len(names), _BATCH):
-            steps: list[dict[str, Any]] = [
-                {"$match": {"repo_name": {"$in": names[start : start + _BATCH]}}},
-                {"$group": {"_id": "$repo_name", "count": {"$sum": 1}}},
-            ]
+            some = {"repo_name": {"$in": names[start : start + _BATCH]}}
+            found.update(self._counted(some))
+            rejected: dict[str, list[int | None]] = {}
             with mongo_errors():
-                for collection in (self.documents, self.rejected):
-                    found.update({one["_id"]: one["count"] for one in collection.aggregate(steps)})
+                for one in self.rejected.find(some, {"repo_name": 1, "number": 1}):
+                    rejected.setdefault(one["repo_name"], []).append(one["number"])
+            found.update({name: len(numbers) for name, numbers in rejected.items()})
+            if rejected:
+                both = [{"repo_name": name, "number": {"$in": some}} for name, some in rejected.items()]
+                found.subtract(self._counted({"$or": both}))
         return found
+
+    def _counted(self, query: dict[str, Any]) -> dict[str, int]:
+        """How many documents there are of each repository."""
+        steps: list[dict[str, Any]] = [
+            {"$match": query},
+            {"$group": {"_id": "$repo_name", "count": {"$sum": 1}}},
+        ]
+        with mongo_errors():
+            return {one["_id"]: one["count"] for one in self.documents.aggregate(steps)}
 
     def known(self, ids: Sequence[int]) -> dict[int, tuple[datetime | None, datetime | None]]:
         """Of these ids those that are stored: id -> (updated_at, fetched_at)."""
@@ -202,19 +214,24 @@ class Store:
 
     def not_seen_since(self, repo_name: str, time: datetime) -> Iterator[list[tuple[int, int]]]:
         """Batches of (id, number) of documents that were fetched before that time, or from a file."""
-        last = 0
+        return self._before(self.documents, repo_name, "fetched_at", time)
+
+    def rejected_before(self, repo_name: str, time: datetime) -> Iterator[list[tuple[str, int | None]]]:
+        """Batches of (key, number) of rejections that were found before that time."""
+        return self._before(self.rejected, repo_name, "found_at", time)
+
+    @staticmethod
+    def _before(
+        collection: Collection[Document], repo_name: str, field: str, time: datetime
+    ) -> Iterator[list[tuple[Any, Any]]]:
+        query: dict[str, Any] = {"repo_name": repo_name, "$or": [{field: {"$lt": time}}, {field: None}]}
         while True:
-            query = {
-                "repo_name": repo_name,
-                "_id": {"$gt": last},
-                "$or": [{"fetched_at": {"$lt": time}}, {"fetched_at": None}],
-            }
             with mongo_errors():
-                found = list(self.documents.find(query, {"number": 1}).sort("_id", 1).limit(_BATCH))
+                found = list(collection.find(query, {"number": 1}).sort("_id", 1).limit(_BATCH))
             if not found:
                 return
-            last = int(found[-1]["_id"])
-            yield [(int(d["_id"]), int(d["number"])) for d in found]
+            query["_id"] = {"$gt": found[-1]["_id"]}
+            yield [(one["_id"], one["number"]) for one in found]
 
     def remove(self, ids: Sequence[int]) -> int:
         """Delete documents."""
