@@ -131,6 +131,33 @@ def test_what_one_token_does_not_see_another_may() -> None:
         client.send(Api("https://h").get("/repos/a/b"), scope="a/b")
 
 
+FORBIDDEN = Response(403, {}, b'{"message": "Not for you"}')
+
+
+@pytest.mark.parametrize(
+    ("seeing", "other", "kind"), [(NOT_FOUND, FORBIDDEN, NotFound), (FORBIDDEN, NOT_FOUND, Forbidden)]
+)
+@pytest.mark.parametrize("first", ["seeing", "other"])
+def test_of_what_is_in_a_repository_the_word_of_a_token_that_sees_it_counts(
+    seeing: Response, other: Response, kind: type[Exception], first: str
+) -> None:
+    script = Script(OK)
+    client = client_of(script, tokens=2)
+    client.send(Api("https://h").get("/repos/a/b"), scope="a/b")
+    sees = script.asked[0][1]
+
+    def answer(request: Request, authorization: str, timeout_seconds: float) -> Response:
+        script.asked.append((request, authorization))
+        return seeing if authorization == sees else other
+
+    client._transport = answer
+    for member in client.pool._members:  # which of the two is asked first follows from what they have left
+        member.remaining["core"] = int((member.credential.authorization() == sees) == (first == "seeing"))
+    with pytest.raises(kind):
+        client.send(Api("https://h").get("/repos/a/b/pulls/1"), scope="a/b")
+    assert [who == sees for _, who in script.asked[1:]] == [first == "seeing", first != "seeing"]
+
+
 def test_a_missing_object_of_graphql_counts_as_not_found() -> None:
     errors = [{"type": "NOT_FOUND", "path": ["repository"], "message": "Could not resolve"}]
     body = json.dumps({"data": {"repository": None}, "errors": errors}).encode()

@@ -93,7 +93,9 @@ def test_an_unknown_name_is_refused() -> None:
 
 def test_what_passes_by_itself_is_told_from_what_does_not() -> None:
     assert {"bad-credentials", "not-found", "blocked"}.isdisjoint(TRANSIENT)
-    assert {"truncated-json", "hang-up", "graphql-resources", "null-node"} <= set(TRANSIENT)
+    assert {"truncated-json", "hang-up", "graphql-resources", "null-node", "null-node-unavailable"} <= set(
+        TRANSIENT
+    )
 
 
 @pytest.mark.parametrize(

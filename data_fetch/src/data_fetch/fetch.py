@@ -133,7 +133,7 @@ class Fetch:
                 raise
             get_logger().info("GraphQL is not to be had here: REST is used", reason=str(error))
             return list(names)
-        self._source = GraphqlSource(self._client, self._shaper, self._clock, self._rest.single)
+        self._source = GraphqlSource(self._client, self._shaper, self._clock, self._rest.by_number)
         checkpoints = {name: self._store.checkpoint(name) for name in probed}
         same = {name for name, found in probed.items() if self._same(checkpoints[name], found)}
         stored = self._store.stored(checkpoints[name].repo_name or "" for name in same)

@@ -1,27 +1,20 @@
 """Pull requests by GraphQL: 25 to 50 in one call, with everything that REST needs a call each for.
 
-GitHub cuts a query off after some ten seconds. The page then gets smaller; what still fails alone is
-named by a query for numbers and asked for by REST, and if that fails too it is rejected with the
-reason instead of holding up the rest of the repository.
+GitHub cuts a query off after some ten seconds. The page then gets smaller; what still fails alone, or
+is null in a page, is named by a query for numbers and asked for by number, by REST in the end, and if
+that fails too it is rejected with the reason instead of holding up the rest of the repository.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 from github_client.classifier import object_error
 from github_client.client import Client
 from github_client.clock import Clock
-from github_client.errors import (
-    Blocked,
-    Forbidden,
-    GitHubError,
-    NotFound,
-    QueryTooLarge,
-    ServerFailure,
-)
+from github_client.errors import GitHubError, QueryTooLarge, ServerFailure
 from github_client.messages import Reply
 
 from data_fetch import queries
@@ -33,33 +26,49 @@ _BY_NUMBER = 25
 _FIRST_LOOK = 20
 _PROBED = 50
 
-Single = Callable[[str, int], Shaped | None]
+ByNumber = Callable[[str, list[int]], dict[int, Shaped | None]]
 
 
 class GraphqlSource:
-    """`single` gives one pull request by another interface (None: gone)."""
+    """`by_rest` gives single pull requests by the other interface (None: GitHub has none)."""
 
     api = "graphql"
 
-    def __init__(self, client: Client, shaper: Shaper, clock: Clock, single: Single) -> None:
+    def __init__(self, client: Client, shaper: Shaper, clock: Clock, by_rest: ByNumber) -> None:
         self._client = client
         self._shaper = shaper
         self._clock = clock
-        self._single = single
+        self._by_rest = by_rest
 
     def page(self, question: Question) -> Page:
         """One page; its size follows what GitHub can deliver."""
+        name = question.name
         while True:
             shrinks = question.size.value > 1
             try:
                 reply = self._ask(queries.walk(), question, shrinks=shrinks, files=self._shaper.files)
             except QueryTooLarge:
                 if not shrinks:
-                    return self._page(self._ask(queries.numbers(), question), question.name)
+                    return self._page_of_numbers(question)
                 question.size.shrink()
                 continue
+            nodes = _nodes(reply, name)
+            if None in nodes:
+                return self._page_of_numbers(question)
             question.size.worked()
-            return self._page(reply, question.name, question)
+            return self._page(reply, nodes, self._whole(name, reply, nodes))
+
+    def _page_of_numbers(self, question: Question) -> Page:
+        """The same page where GitHub cannot give all of it: listed by number, then asked for anew.
+
+        Its beginning and its end are those of this list: what was updated since the first look is at
+        the top now, and what that pushed out of the page comes with the next one.
+        """
+        reply = self._ask(queries.numbers(), question)
+        nodes = _nodes(reply, question.name)
+        if None in nodes:
+            raise ServerFailure(f"{question.name}: GitHub lists a pull request without its number")
+        return self._page(reply, nodes, self._numbered(question.name, reply, nodes))
 
     def _ask(self, query: str, question: Question, *, shrinks: bool = False, **more: Any) -> Reply:
         owner, _, name = question.name.partition("/")
@@ -70,27 +79,16 @@ class GraphqlSource:
         request = self._client.api.graphql(query, {**variables, **more})
         return self._client.send(request, scope=question.name, need="repository", shrinks=shrinks)
 
-    def _page(self, reply: Reply, name: str, question: Question | None = None) -> Page:
-        """`question` is None for a page of numbers, all of which are asked for one by one."""
+    def _page(self, reply: Reply, nodes: list[Any], batches: Iterator[list[Shaped]]) -> Page:
         repository = reply.data["repository"]
-        connection = repository.get("pullRequests")
-        if connection is None:
-            raise object_error(name, reply.errors, ("repository", "pullRequests"))
-        nodes = connection.get("nodes") or []
-        missing = [node["number"] for node in nodes if node] if question is None else []
-        present = [] if question is None else [node for node in nodes if node]
-        if question is not None and len(present) < len(nodes):
-            listed = self._ask(queries.numbers(), question).data["repository"]["pullRequests"]["nodes"]
-            known = {node["number"] for node in present}
-            missing = [node["number"] for node in listed if node and node["number"] not in known]
-        times = [time for node in nodes if node for time in [parse_time(node.get("updatedAt"))] if time]
+        connection = repository["pullRequests"]
+        times = [time for node in nodes for time in [parse_time(node.get("updatedAt"))] if time]
         info = connection["pageInfo"]
         now = self._clock.now() if reply.server_time is None else reply.server_time
-        repo_name = repository["nameWithOwner"]
         return Page(
             repository_id=repository["databaseId"],
-            repo_name=repo_name,
-            batches=self._batches(name, repo_name, present, missing),
+            repo_name=repository["nameWithOwner"],
+            batches=batches,
             newest=max(times, default=None),
             oldest=min(times, default=None),
             next=info["endCursor"] if info["hasNextPage"] else None,
@@ -98,20 +96,20 @@ class GraphqlSource:
             server_time=from_epoch(now),
         )
 
-    def _batches(self, name: str, repo_name: str, nodes: list[dict[str, Any]], missing: list[int]) -> Any:
+    def _whole(self, name: str, reply: Reply, nodes: list[Any]) -> Iterator[list[Shaped]]:
+        repo_name = reply.data["repository"]["nameWithOwner"]
         fetched_at = from_epoch(self._clock.now())
-        if nodes:
-            yield [self._shaped(name, repo_name, node, fetched_at) for node in nodes]
-        for number in missing:
-            yield self._alone(name, repo_name, number)
+        yield [self._shaped(name, repo_name, node, fetched_at) for node in nodes]
 
-    def _alone(self, name: str, repo_name: str, number: int) -> list[Shaped]:
-        try:
-            found = self._single(name, number)
-        except (ServerFailure, Forbidden, Blocked) as error:
-            time = from_epoch(self._clock.now())
-            return [self._shaper.not_given(repo_name, number, self.api, time, str(error))]
-        return [] if found is None else [found]
+    def _numbered(self, name: str, reply: Reply, nodes: list[Any]) -> Iterator[list[Shaped]]:
+        repo_name = reply.data["repository"]["nameWithOwner"]
+        for start in range(0, len(nodes), _BY_NUMBER):
+            found = self.by_number(name, [node["number"] for node in nodes[start : start + _BY_NUMBER]])
+            now = from_epoch(self._clock.now())
+            yield [
+                one or self._shaper.not_given(repo_name, number, self.api, now)
+                for number, one in found.items()
+            ]
 
     def _shaped(self, name: str, repo_name: str, node: dict[str, Any], fetched_at: datetime) -> Shaped:
         files = self._more_files(name, node) if self._shaper.files else None
@@ -141,7 +139,7 @@ class GraphqlSource:
         return found[:_MAX_FILES]
 
     def by_number(self, name: str, numbers: list[int]) -> dict[int, Shaped | None]:
-        """Single pull requests, some in a call; None where GitHub says that there is none."""
+        """Single pull requests, some in a call; what that does not give is asked for by REST."""
         owner, _, repository = name.partition("/")
         found: dict[int, Shaped | None] = {}
         for start in range(0, len(numbers), _BY_NUMBER):
@@ -152,18 +150,23 @@ class GraphqlSource:
             try:
                 reply = self._client.send(request, scope=name, need="repository", shrinks=True)
             except QueryTooLarge:
-                found |= {number: self._single(name, number) for number in some}
+                found |= self._by_rest(name, some)
                 continue
             content = reply.data["repository"]
+            now = from_epoch(self._clock.now())
             for i, number in enumerate(some):
-                node = content.get(f"item{i}")
-                if node is None:
-                    error = object_error(name, reply.errors, ("repository", f"item{i}"))
-                    found[number] = None if isinstance(error, NotFound) else self._single(name, number)
-                else:
-                    time = from_epoch(self._clock.now())
-                    found[number] = self._shaped(name, content["nameWithOwner"], node, time)
+                if content.get(f"item{i}") is not None:
+                    found[number] = self._shaped(name, content["nameWithOwner"], content[f"item{i}"], now)
+            found |= self._by_rest(name, [number for number in some if number not in found])
         return found
+
+
+def _nodes(reply: Reply, name: str) -> list[Any]:
+    """The pull requests of a page, None for each that GitHub could not give."""
+    connection = reply.data["repository"].get("pullRequests")
+    if connection is None:
+        raise object_error(name, reply.errors, ("repository", "pullRequests"))
+    return connection.get("nodes") or []
 
 
 def probe(client: Client, names: list[str]) -> dict[str, dict[str, Any] | GitHubError]:

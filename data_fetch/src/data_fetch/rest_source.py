@@ -23,15 +23,25 @@ from urllib.parse import parse_qs, urlsplit
 
 from github_client.client import Client
 from github_client.clock import Clock
-from github_client.errors import Gone, NotFound
+from github_client.errors import (
+    Blocked,
+    BrokenReply,
+    Forbidden,
+    Gone,
+    NetworkFailure,
+    NotFound,
+    Refused,
+    ServerFailure,
+)
 from github_client.messages import Reply
 
 from data_fetch.pages import Page, Question, Shaped, from_epoch, parse_time
-from data_fetch.shaping import Shaper
+from data_fetch.shaping import Rejection, Shaper
 
 _PER_PAGE = 100
 _BATCH = 20  # so that a stop loses few detail calls
 _MAX_FILE_PAGES = 30  # GitHub's limit of 3,000 files
+_ITS_OWN = (ServerFailure, NetworkFailure, BrokenReply, Forbidden, Blocked, Refused)
 
 
 class RestSource:
@@ -67,9 +77,13 @@ class RestSource:
             page.total = len(reply.data)
         page.likely = (last or 1) * self._per_page
         if page.repository_id is None:  # an empty list does not say whose it is
-            facts = self._client.send(self._client.api.get(f"/repos/{question.name}"), scope=question.name)
-            page.repository_id, page.repo_name = facts.data["id"], facts.data["full_name"]
+            facts = self._facts(question.name)
+            page.repository_id, page.repo_name = facts["id"], facts["full_name"]
         return page
+
+    def _facts(self, name: str) -> Any:
+        """The repository itself. Raises where no token sees it."""
+        return self._client.send(self._client.api.get(f"/repos/{name}"), scope=name).data
 
     def _list(self, question: Question, page: int, direction: str, etag: str | None) -> Reply:
         request = self._client.api.get(
@@ -113,7 +127,7 @@ class RestSource:
             if pull.get("id") in stored:
                 continue
             try:
-                found = self.single(question.name, pull["number"])
+                found = self._single(question.name, pull["number"])
             except BaseException:
                 if batch:
                     yield batch  # a stop in the middle of a page keeps what it has cost
@@ -125,47 +139,54 @@ class RestSource:
             if len(batch) == _BATCH:
                 yield batch
                 batch = []
-        yield batch + self._lost(question.name, lost)
+        yield batch
+        again = self._again(question.name, lost)
+        yield [one or self._not_given(question.name, number) for number, one in again.items()]
 
-    def _lost(self, name: str, numbers: list[int]) -> list[Shaped]:
-        """What was listed and then not found: deleted in between, or the whole repository is gone or
-        hidden. Ask for that, then once more for each, and leave none out without a word.
+    def by_number(self, name: str, numbers: list[int]) -> dict[int, Shaped | None]:
+        """Single pull requests, one call each; None where GitHub has none."""
+        found = {number: self._single(name, number) for number in numbers}
+        return found | self._again(name, [number for number, one in found.items() if one is None])
+
+    def _again(self, name: str, lost: list[int]) -> dict[int, Shaped | None]:
+        """Once more for each that was not found. That is also what a token is told that does not see
+        the repository, and everybody once it is gone: it counts only if the repository is still seen.
         """
-        if not numbers:
-            return []
-        self._client.send(self._client.api.get(f"/repos/{name}"), scope=name)
-        again = {number: self.single(name, number) for number in numbers}
-        return [
-            found if found is not None else self._shaper.not_given(name, number, "rest", self._now())
-            for number, found in again.items()
-        ]
+        if lost:
+            self._facts(name)
+        return {number: self._single(name, number) for number in lost}
+
+    def _single(self, name: str, number: int) -> Shaped | None:
+        """One pull request with its sizes, or the reason why GitHub does not give just this one; None
+        when it was not found.
+        """
+        path = f"/repos/{name}/pulls/{number}"
+        try:
+            reply = self._client.send(self._client.api.get(path), scope=name)
+            files = self._files(name, path) if self._shaper.files else None
+        except (NotFound, Gone):
+            return None
+        except _ITS_OWN as error:
+            return self._not_given(name, number, str(error))
+        return self._shaper.rest(reply.data, name, files, self._now())
+
+    def _not_given(self, name: str, number: int, *reason: str) -> Rejection:
+        """What GitHub lists and does not give. Raises where the repository does not answer either."""
+        repo_name = self._facts(name)["full_name"]
+        return self._shaper.not_given(repo_name, number, self.api, self._now(), *reason)
 
     def _now(self) -> datetime:
         return from_epoch(self._clock.now())
 
-    def single(self, name: str, number: int) -> Shaped | None:
-        """One pull request with its sizes; None when it is gone."""
-        path = f"/repos/{name}/pulls/{number}"
-        try:
-            reply = self._client.send(self._client.api.get(path))
-            files = self._files(path) if self._shaper.files else None
-        except (NotFound, Gone):
-            return None
-        return self._shaper.rest(reply.data, name, files, self._now())
-
-    def _files(self, path: str) -> list[Any]:
+    def _files(self, name: str, path: str) -> list[Any]:
         found: list[Any] = []
         for page in range(1, _MAX_FILE_PAGES + 1):
             request = self._client.api.get(f"{path}/files", per_page=_PER_PAGE, page=page)
-            reply = self._client.send(request)
+            reply = self._client.send(request, scope=name)
             found += reply.data
             if reply.next_url is None:
                 break
         return found
-
-    def by_number(self, name: str, numbers: list[int]) -> dict[int, Shaped | None]:
-        """Single pull requests, one call each."""
-        return {number: self.single(name, number) for number in numbers}
 
 
 def _page_number(url: str | None) -> int | None:

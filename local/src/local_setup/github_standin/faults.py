@@ -98,24 +98,23 @@ def _cut(reply: Reply) -> Reply:
     return reply
 
 
-def _null_node(reply: Reply) -> Reply:
+def _null_node(position: int, **error: str) -> Callable[[Reply], Reply]:
     """One pull request of the page could not be loaded: a null among the nodes, and an error."""
-    content = json.loads(reply.body)
-    try:
-        nodes = content["data"]["repository"]["pullRequests"]["nodes"]
-    except (KeyError, TypeError):
+
+    def spoil(reply: Reply) -> Reply:
+        content = json.loads(reply.body)
+        try:
+            nodes = content["data"]["repository"]["pullRequests"]["nodes"]
+        except (KeyError, TypeError):
+            return reply
+        if nodes:
+            path = ["repository", "pullRequests", "nodes", range(len(nodes))[position]]
+            nodes[position] = None
+            content.setdefault("errors", []).append({**error, "path": path, "locations": []})
+            reply.body = json.dumps(content).encode()
         return reply
-    if nodes:
-        nodes[0] = None
-        content.setdefault("errors", []).append(
-            {
-                "message": "Something went wrong while executing your query.",
-                "path": ["repository", "pullRequests", "nodes", 0],
-                "locations": [],
-            }
-        )
-        reply.body = json.dumps(content).encode()
-    return reply
+
+    return spoil
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -167,7 +166,17 @@ FAULTS: Mapping[str, Fault] = {
             "graphql-resources", "graphql", "the query is too expensive, inside HTTP 200",
             lambda caller, now: replies.graphql_error("RESOURCE_LIMITS_EXCEEDED", replies.RESOURCES),
         ),
-        Fault("null-node", "graphql", "one node is null, with an error of its own", spoil=_null_node),
+        Fault(
+            "null-node", "graphql", "the first node is null, with the error of a cut-off query",
+            spoil=_null_node(0, message="Something went wrong while executing your query."),
+        ),
+        Fault(
+            "null-node-unavailable", "graphql", "the last node is null, with an error about just that",
+            spoil=_null_node(
+                -1, type="SERVICE_UNAVAILABLE",
+                message="The additions count for this commit is unavailable.",
+            ),
+        ),
         Fault("truncated-json", "any", "half the JSON, whole by its length", spoil=_half),
         Fault("cut-connection", "any", "the connection ends in the middle of the body", spoil=_cut),
         Fault(
