@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from fetch_harness import World
+from fetch_harness import World, iso
 
 APIS = pytest.mark.parametrize("api", ["graphql", "rest"])
 ALL = set(range(1, 41))  # more than a first look reads
@@ -59,3 +61,35 @@ def test_a_reason_whose_pull_request_cannot_be_named_ends_with_the_next_whole_wa
     rejected.store.rejected.insert_one(unnamed)
     rejected.fetch(full_resync=True)
     assert numbers(rejected) == (ALL, {5})
+
+
+def test_what_becomes_usable_while_its_repository_is_read_is_not_rejected(world: World) -> None:
+    world.fill("acme/widget", 10)
+    world.corpus.update(
+        "acme/widget", 3, additions=-5, updated_at=iso(world.clock.now() - 86_400 - 7 * 3_600)
+    )
+
+    def mended(number: int, request: Any) -> None:
+        if world.store.rejected.count_documents({}) and world.corpus.pull("acme/widget", 3)["additions"] < 0:
+            world.clock.advance(5)
+            world.corpus.update("acme/widget", 3, additions=5)
+
+    world.standin.before = mended
+    world.fetch(page_size=3)
+    assert world.stored() == world.expected()
+    assert numbers(world) == (set(range(1, 11)), set())
+
+
+@APIS
+def test_reasons_are_kept_under_the_name_that_github_gives(world: World, api: str) -> None:
+    """However it is written in GITHUB_REPOS, and after it was renamed."""
+    world.fill("acme/widget", 10)
+    world.corpus.rename("acme/widget", "acme/Gadget")
+    world.corpus.update("acme/gadget", 7, additions=-5)
+    for name in ("ACME/GADGET", "acme/widget"):
+        world.fetch(name, github_api=api)
+        assert [one["_id"] for one in world.store.rejected.find()] == ["acme/Gadget#7"]
+        world.clock.advance(4_000)
+    world.corpus.update("acme/gadget", 7, additions=5)
+    world.fetch("ACME/GADGET", github_api=api)
+    assert numbers(world) == (set(range(1, 11)), set())

@@ -52,6 +52,8 @@ class PageWriter:
             rejections = [one for one in batch if isinstance(one, Rejection)]
             written = self._store.write(documents)
             self._store.reject(rejections)
+            if self._rejected is not None:
+                self._rejected.update(one.key for one in rejections)
             self._forgive(documents)
             self.outcome.add(
                 Outcome(

@@ -59,11 +59,11 @@ class Shaper:
     def rest(
         self, pull: Any, repo_name: str, files: Sequence[Any] | None, fetched_at: datetime
     ) -> Document | Rejection:
-        """Shape a REST object of the API."""
+        """Shape a REST object of the API; `repo_name` counts where it does not say itself whose it is."""
         try:
             return self._hidden(from_rest(pull, files=files, fetched_at=fetched_at))
         except UnusablePullRequest as error:
-            return self._rejected(error, pull, repo_name, "rest", fetched_at)
+            return self._rejected(error, pull, _base_name(pull) or repo_name, "rest", fetched_at)
 
     def line(self, pull: Any, place: str, key: str) -> Document | Rejection:
         """Shape a REST object of a file; when it was fetched is not known."""
@@ -108,3 +108,10 @@ class Shaper:
         if self._hash_key is not None and error.field.startswith(("user", "author")):
             return f"{error.field}: expected {error.expected}"  # what was found could be a name
         return str(error)
+
+
+def _base_name(pull: Any) -> str | None:
+    """The name of the repository as a REST object has it: not that by which it was asked for."""
+    for key in ("base", "repo", "full_name"):
+        pull = pull.get(key) if isinstance(pull, Mapping) else None
+    return pull if isinstance(pull, str) else None
