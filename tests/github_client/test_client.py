@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from github_client.client import Client
 from github_client.credentials import AppInstallation, Token
 from github_client.errors import (
+    BadAppKey,
+    BadInstallation,
     Forbidden,
     Moved,
     NetworkFailure,
@@ -239,16 +241,19 @@ def test_the_guard_hears_of_requests_costs_and_waits_and_may_stop_them() -> None
 # --- a GitHub App against the stand-in, which checks the signature --------------------------------
 
 
+def private_pem(key: rsa.RSAPrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
 @pytest.fixture(scope="module")
 def keys() -> tuple[str, str]:
     key = rsa.generate_private_key(65537, 2048)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    return private.decode(), public.decode()
+    return private_pem(key), public.decode()
 
 
 def standin_client(keys: tuple[str, str], clock: Any, standin: Any, installation: int = 5) -> Client:
@@ -309,8 +314,21 @@ def test_a_token_that_github_revoked_is_renewed_once(keys: tuple[str, str]) -> N
     assert standin.log.requests["rest"] == 2
 
 
-def test_an_unknown_installation_is_a_clear_error(keys: tuple[str, str]) -> None:
+def test_an_unknown_installation_is_a_refused_credential_and_no_missing_repository(
+    keys: tuple[str, str],
+) -> None:
     standin, _ = app_standin(keys)
     client = standin_client(keys, Clock(), standin, installation=6)
-    with pytest.raises(NotFound, match="access_tokens"):
-        client.send(client.api.graphql("query { rateLimit { cost } }", {}))
+    with pytest.raises(NoCredential) as caught:
+        client.send(client.api.get("/repos/a/b"), scope="a/b")
+    assert [type(reason) for reason in caught.value.reasons] == [BadInstallation]
+    assert "installation 6: POST /app/installations/6/access_tokens" in str(caught.value.reasons[0])
+    assert standin.log.calls == 1
+
+
+def test_a_key_of_another_app_is_named_as_that(keys: tuple[str, str]) -> None:
+    standin, _ = app_standin(keys)
+    client = standin_client((private_pem(rsa.generate_private_key(65537, 2048)), keys[1]), Clock(), standin)
+    with pytest.raises(NoCredential) as caught:
+        client.send(client.api.get("/repos/a/b"), scope="a/b")
+    assert [type(reason) for reason in caught.value.reasons] == [BadAppKey]

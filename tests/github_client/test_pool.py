@@ -5,7 +5,7 @@ import time
 
 import pytest
 from github_client.credentials import Token
-from github_client.errors import NoCredential
+from github_client.errors import BadCredentials, NoCredential
 from github_client.messages import RateLimit
 from github_client.pool import TokenPool
 
@@ -113,10 +113,10 @@ def test_the_wait_may_be_refused() -> None:
 def test_refused_tokens_are_left_out_and_named_without_their_text() -> None:
     pool = pool_of(2)
     with pool.lease("core") as member:
-        pool.refuse(member, "Bad credentials")
+        pool.refuse(member, BadCredentials("token 0: Bad credentials"))
     with pool.lease("core") as other:
         assert other is not member
-        pool.refuse(other, "expired")
+        pool.refuse(other, BadCredentials("token 1: expired"))
     with pytest.raises(NoCredential) as caught, pool.lease("core"):
         pass
     assert len(caught.value.reasons) == 2
@@ -146,7 +146,7 @@ def test_apart_each_member_is_alone_and_what_is_known_of_it_is_known_to_all() ->
     first, second = together.apart()
     with first.lease("core") as one, second.lease("core") as other:
         assert one is not other
-        together.refuse(other, "revoked")
+        together.refuse(other, BadCredentials("revoked"))
         first.block(one, "core", 60)
     with pytest.raises(NoCredential), second.lease("core"):
         pass

@@ -12,7 +12,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from github_client.client import Client
-from github_client.errors import Forbidden, GitHubError, NoCredential, NotFound, Refused
+from github_client.errors import BadCredentials, Forbidden, GitHubError, NoCredential, NotFound, Refused
 from github_client.messages import Reply
 from stage_runtime.exits import WrongSettings
 from stage_runtime.logs import get_logger
@@ -67,7 +67,7 @@ def _by_all(client: Client, listing: Callable[..., list[str]], *arguments: Any) 
     Raises what kept a credential from it where none may list.
     """
     lists: list[list[str]] = []
-    reasons: list[str] = []
+    reasons: list[BadCredentials] = []
     unseen: GitHubError | None = None
     for one in client.apart():
         try:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from github_client.errors import Blocked, Forbidden, Gone, NoCredential, NotFound, Refused
+from github_client.errors import (
+    BadAppKey,
+    BadCredentials,
+    BadInstallation,
+    Blocked,
+    Forbidden,
+    Gone,
+    NoCredential,
+    NotFound,
+    Refused,
+)
 from stage_runtime.exits import ServiceUnreachable, StageError, WrongSettings
 
 _LISTED = 5
@@ -39,11 +49,19 @@ def raise_for(failed: Mapping[str, Exception], configured: Collection[str], repo
 
 def refused(error: NoCredential) -> StageError:
     """The ending when no token is accepted."""
-    reasons = "; ".join(error.reasons)
-    return WrongSettings(
-        f"GITHUB_TOKEN: expected a token that GitHub accepts, found none ({reasons or error}). "
-        "Give a valid token, then run again."
-    )
+    found = "; ".join(map(wrong_setting, error.reasons)) or f"no credential may be used: {error}"
+    return WrongSettings(f"{found}. Give what GitHub accepts, then run again.")
+
+
+def wrong_setting(error: BadCredentials) -> str:
+    """Which setting a refused credential came from, and what was expected of it."""
+    if isinstance(error, BadInstallation):
+        expected = "GITHUB_APP_INSTALLATIONS: expected installations of the App that GITHUB_APP_ID names"
+        return f"{expected}, found one for which GitHub gives it no token ({error})"
+    if isinstance(error, BadAppKey):
+        expected = "GITHUB_APP_PRIVATE_KEY: expected the key of the App that GITHUB_APP_ID names"
+        return f"{expected}, found one whose signature GitHub refuses ({error})"
+    return f"GITHUB_TOKEN: expected a token that GitHub accepts, found one that it refuses ({error})"
 
 
 def _list(failed: Mapping[str, Exception]) -> str:

@@ -15,6 +15,7 @@ from stage_runtime.logs import get_logger
 from stage_runtime.redaction import register_secret
 
 from data_fetch.budget import Budget
+from data_fetch.endings import wrong_setting
 from data_fetch.settings import Settings
 
 
@@ -60,6 +61,6 @@ def _say(error: GitHubError, wait: float | None) -> None:
     if isinstance(error, (PrimaryLimit, SecondaryLimit)):
         log.info("GitHub's limit", kind=kind, wait_seconds=round(wait or 0), reason=str(error))
     elif isinstance(error, BadCredentials):
-        log.warning("a credential was refused", reason=str(error))
+        log.warning("a credential was refused", reason=wrong_setting(error))
     elif wait is not None:
         log.info("asking again", kind=kind, wait_seconds=round(wait, 1), reason=str(error))

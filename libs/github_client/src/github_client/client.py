@@ -14,7 +14,9 @@ from urllib.parse import urljoin, urlsplit
 from github_client.classifier import object_error, read_response
 from github_client.clock import Clock
 from github_client.errors import (
+    BadAppKey,
     BadCredentials,
+    BadInstallation,
     Forbidden,
     GitHubError,
     Moved,
@@ -158,9 +160,11 @@ class Client:
         except BadCredentials as error:
             skew = 0.0 if error.server_time is None else error.server_time - self._clock.now()
             if abs(skew - self._skew) < _CLOCKS_DIFFER_SECONDS:
-                raise
+                raise BadAppKey(str(error), status=error.status) from None
             self._skew = skew  # a JWT is refused when the clocks differ: sign by GitHub's
             raise _AskAgain from None
+        except (NotFound, Forbidden) as error:
+            raise BadInstallation(str(error), status=error.status) from None
 
     def _exchange(self, request: Request, authorization: str) -> Reply:
         timeout = self._guard.before_request()
@@ -183,8 +187,9 @@ class Client:
             self.pool.block(member, resource, wait or 0.0)
         elif isinstance(error, BadCredentials):
             if not member.credential.expired(self._clock.now() + self._skew):
-                self._on_trouble(error, None)
-                self.pool.refuse(member, str(error))
+                refusal = type(error)(f"{member.name}: {error}", status=error.status)
+                self._on_trouble(refusal, None)
+                self.pool.refuse(member, refusal)
             raise _AskAgain from None
         elif isinstance(error, (NotFound, Forbidden)) and scope:
             if self.pool.blind(member, scope):

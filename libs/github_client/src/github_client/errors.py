@@ -8,6 +8,8 @@
     ├── PrimaryLimit      the hour's points are used up
     ├── SecondaryLimit    too fast, "abuse"
     ├── BadCredentials    401
+    │   ├── BadAppKey     a GitHub App's signature is refused
+    │   └── BadInstallation  a GitHub App is given no token for an installation
     ├── Forbidden         403: scopes, single sign-on, an application's rights
     ├── NotFound          404, or not visible to this token
     ├── Moved             301, 302, 307, 308: renamed or transferred
@@ -69,6 +71,14 @@ class BadCredentials(GitHubError):
     """The token is wrong, expired or revoked."""
 
 
+class BadAppKey(BadCredentials):
+    """The signature of a GitHub App is refused: its id or its private key is wrong."""
+
+
+class BadInstallation(BadCredentials):
+    """A GitHub App is given no token for an installation: it has none with this id, or a suspended one."""
+
+
 class Forbidden(GitHubError):
     """The token may not do this. `scopes` (or permissions) are those that GitHub names as sufficient."""
 
@@ -106,8 +116,8 @@ class Refused(GitHubError):
 
 
 class NoCredential(Exception):
-    """Every token was refused; `reasons` has one sentence a token."""
+    """Every token was refused; `reasons` has one error a token, which names it."""
 
-    def __init__(self, message: str, reasons: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, reasons: tuple[BadCredentials, ...] = ()) -> None:
         super().__init__(message)
         self.reasons = reasons

@@ -14,7 +14,7 @@ from copy import copy
 
 from github_client.clock import Clock
 from github_client.credentials import Credential
-from github_client.errors import NoCredential
+from github_client.errors import BadCredentials, NoCredential
 from github_client.messages import RateLimit
 
 _LOOK_AGAIN_SECONDS = 1.0
@@ -27,7 +27,7 @@ class Member:
         self.credential = credential
         self.name = credential.name
         self.busy = 0
-        self.refused = ""
+        self.refused: BadCredentials | None = None
         self.blocked: dict[str, float] = {}
         self.remaining: dict[str, int] = {}
         self.blind: set[str] = set()
@@ -84,7 +84,7 @@ class TokenPool:
                 if not able:
                     raise NoCredential(
                         f"no credential is left{f' for {scope}' if scope else ''}",
-                        tuple(f"{m.name}: {m.refused}" for m in self._members if m.refused),
+                        tuple(m.refused for m in self._members if m.refused),
                     )
                 now = self._clock.monotonic()
                 ready = [m for m in able if m.free_at(resource) <= now]
@@ -100,7 +100,7 @@ class TokenPool:
             if wait > 0:
                 self._clock.sleep(wait)
 
-    def refuse(self, member: Member, reason: str) -> None:
+    def refuse(self, member: Member, reason: BadCredentials) -> None:
         """Never use it again: the token is wrong or expired."""
         with self._changed:
             member.refused = reason
