@@ -32,7 +32,9 @@ class Settings(StageSettings):
         "separated by commas; @FILE for a file with one a line",
     )
     github_search: str = Field(
-        default="", description="repositories by GitHub's search, such as stars:>100 language:go"
+        default="",
+        description="repositories by GitHub's search, such as stars:>100 language:go; most stars first unless "
+        "it has a sort:",
     )
     github_max_repos: int = Field(
         default=100,
@@ -89,11 +91,12 @@ class Settings(StageSettings):
         description="exit code when points or time are used up: 4, or 0 where a later run goes on anyway",
     )
     author_privacy: Literal["keep", "hash"] = Field(
-        default="keep", description="keep author login and id, or replace both by a keyed hash"
+        default="keep",
+        description="keep author login and id, or replace both by a keyed hash; serving needs the same",
     )
     author_hash_key: SecretStr = Field(
         default=SecretStr(""),
-        description="key of that hash, at least 16 characters; serving needs the same one",
+        description="key of that hash, at least 16 bytes; serving needs the same one",
     )
     page_size: int = Field(
         default=50, ge=1, le=100, description="most pull requests in one GraphQL call (half of it with files)"
@@ -151,7 +154,7 @@ class Settings(StageSettings):
     def _fit_together(self) -> Settings:
         if self.author_privacy == "hash" and len(self.author_hash_key.get_secret_value().encode()) < 16:
             raise ValueError(
-                "AUTHOR_HASH_KEY: expected a key of at least 16 characters because AUTHOR_PRIVACY is hash, "
+                "AUTHOR_HASH_KEY: expected a key of at least 16 bytes because AUTHOR_PRIVACY is hash, "
                 "found none or a shorter one"
             )
         if self.from_file:
