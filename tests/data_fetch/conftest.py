@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +44,46 @@ def world(shared_store: object) -> object:
     from fetch_harness import World
 
     return World(shared_store)
+
+
+@pytest.fixture
+def github() -> Iterator[tuple[object, str]]:
+    """120 pull requests in three repositories, on a port: (stand-in, address)."""
+    from fetch_harness import START, TOKEN, UNLIMITED, pull
+    from local_setup.github_standin import Corpus, GitHubStandIn, serve
+
+    corpus = Corpus()
+    for repo, count in (("acme/widget", 90), ("acme/gadget", 25), ("other/tool", 5)):
+        for number in range(1, count + 1):
+            corpus.add(pull(repo, number, START - 86_400 - 600 * (count - number)))
+    standin = GitHubStandIn(corpus, tokens=[TOKEN], limits=UNLIMITED)
+    with serve(standin) as url:
+        yield standin, url
+
+
+@pytest.fixture
+def database(mongo_uri: str) -> Iterator[object]:
+    """A database of the test's own, as a store."""
+    from data_fetch.store import Store
+
+    store = Store(mongo_uri, f"process_{time.monotonic_ns()}", "pull_requests")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def environ(mongo_uri: str, database: Any, github: tuple[object, str]) -> dict[str, str]:
+    """The environment of a process that fetches all of `github` into `database`."""
+    from fetch_harness import TOKEN
+
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    return {
+        **kept,
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "MONGO_URI": mongo_uri,
+        "MONGO_DB": database.documents.database.name,
+        "GITHUB_API_URL": github[1],
+        "GITHUB_TOKEN": TOKEN,
+        "GITHUB_REPOS": "acme/widget,acme/gadget,other/tool",
+        "LOG_FORMAT": "json",
+    }

@@ -1,87 +1,18 @@
-"""data_fetch as a process: exit codes, signals, SIGKILL, and no secret anywhere."""
+"""data_fetch as a process: exit codes, signals, SIGKILL."""
 
 from __future__ import annotations
 
 import gzip
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from data_fetch.store import Store
-from fetch_harness import TOKEN, UNLIMITED, as_lines, comparable, iso, pull
-from local_setup.github_standin import TRANSIENT, Corpus, Faults, GitHubStandIn, Latency, serve
-from pr_features.documents import from_rest
-
-NOW = 1_750_000_000.0
-
-
-@pytest.fixture
-def github() -> Iterator[tuple[GitHubStandIn, str]]:
-    """120 pull requests in three repositories, on a port."""
-    corpus = Corpus()
-    for repo, count in (("acme/widget", 90), ("acme/gadget", 25), ("other/tool", 5)):
-        for number in range(1, count + 1):
-            corpus.add(pull(repo, number, NOW - 86_400 - 600 * (count - number)))
-    standin = GitHubStandIn(corpus, tokens=[TOKEN], limits=UNLIMITED)
-    with serve(standin) as url:
-        yield standin, url
-
-
-@pytest.fixture
-def database(mongo_uri: str) -> Iterator[Store]:
-    """A database of the test's own."""
-    store = Store(mongo_uri, f"cli_{time.monotonic_ns()}", "pull_requests")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def environ(mongo_uri: str, database: Store, github: tuple[GitHubStandIn, str]) -> dict[str, str]:
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    return {
-        **kept,
-        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        "MONGO_URI": mongo_uri,
-        "MONGO_DB": database.documents.database.name,
-        "GITHUB_API_URL": github[1],
-        "GITHUB_TOKEN": TOKEN,
-        "GITHUB_REPOS": "acme/widget,acme/gadget,other/tool",
-        "LOG_FORMAT": "json",
-    }
-
-
-def start(environ: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "data_fetch", *arguments],
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def fetch(environ: dict[str, str], *arguments: str) -> tuple[int, list[dict[str, Any]], str]:
-    """(exit code, log lines, everything that was written)."""
-    process = start(environ, *arguments)
-    output, errors = process.communicate(timeout=200)
-    return process.returncode, [json.loads(line) for line in output.splitlines()], output + errors
-
-
-def complete(store: Store, corpus: Corpus) -> bool:
-    expected = {
-        one["id"]: comparable(from_rest(one))
-        for repository in corpus.repositories()
-        for one in corpus.pulls(repository.full_name)
-    }
-    return {one["_id"]: comparable(one) for one in store.documents.find()} == expected
+from fetch_harness import START, TOKEN, as_lines, iso, pull
+from local_setup.github_standin import GitHubStandIn, Latency
+from process_harness import complete, fetch, start, wait_until
 
 
 def test_a_run_ends_with_0_and_one_closing_line_with_counts(environ, database, github) -> None:
@@ -150,8 +81,8 @@ def test_one_unknown_repository_does_not_stop_the_others(environ, database, gith
     assert complete(database, github[0].corpus)
 
 
-def test_an_unreachable_github_ends_with_1(environ) -> None:
-    """The waits are the real ones, so the run is cut short by a signal after its first failures."""
+def test_an_unreachable_github_is_asked_again_until_a_signal_ends_that_with_4(environ) -> None:
+    """The waits are the real ones, so the run is cut short after its first failures."""
     process = start({**environ, "GITHUB_API_URL": "http://127.0.0.1:9"})
     time.sleep(4)
     process.send_signal(signal.SIGTERM)
@@ -169,13 +100,6 @@ def test_an_unreachable_github_ends_with_1_after_its_last_attempt(environ) -> No
 
 def slow(github: tuple[GitHubStandIn, str], seconds: float = 0.05) -> None:
     github[0].latency = Latency(fixed=seconds)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass in time"
-        time.sleep(0.02)
 
 
 def test_sigterm_saves_the_state_and_ends_with_4(environ, database, github) -> None:
@@ -247,26 +171,6 @@ def test_shards_share_the_repositories(environ, database, github) -> None:
     assert complete(database, github[0].corpus)
 
 
-def test_the_token_and_the_key_appear_nowhere(environ, database, github) -> None:
-    key = "an author key that is secret"
-    github[0].faults = Faults(dict.fromkeys(TRANSIENT, 0.01), seed=5, wait=1)
-    process = start({**environ, "AUTHOR_PRIVACY": "hash", "AUTHOR_HASH_KEY": key, "LOG_LEVEL": "DEBUG"},
-                    "--page-size", "2")  # fmt: skip
-    time.sleep(6)
-    process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode in (0, 4), output + errors
-    assert database.documents.count_documents({}) > 0
-    stored = "".join(
-        str(document)
-        for name in database.documents.database.list_collection_names()
-        for document in database.documents.database[name].find()
-    )
-    for secret in (TOKEN, key):
-        assert secret not in output + errors + stored
-    assert "someone-private" not in stored, "the author's login is replaced by its hash"
-
-
 def test_a_file_is_imported_by_the_same_shaping(environ, database, github, tmp_path: Path) -> None:
     pulls = [one for r in github[0].corpus.repositories() for one in github[0].corpus.pulls(r.full_name)]
     broken = [b'{"id": 1, "number"\n', b"[]\n", b"\n", b'{"id": "x"}\n', b"\xff\xfe\n"]
@@ -288,8 +192,8 @@ def test_a_file_is_imported_by_the_same_shaping(environ, database, github, tmp_p
 
 def test_an_older_file_never_replaces_newer_documents(environ, database, github, tmp_path: Path) -> None:
     assert fetch(environ)[0] == 0
-    old = pull("acme/widget", 5, NOW - 90 * 86_400, title="An old title")
-    new = pull("acme/widget", 6, NOW, title="A new title", updated_at=iso(NOW))
+    old = pull("acme/widget", 5, START - 90 * 86_400, title="An old title")
+    new = pull("acme/widget", 6, START, title="A new title", updated_at=iso(START))
     path = tmp_path / "old.jsonl"
     path.write_bytes(as_lines([old, new]))
     code, lines, output = fetch(environ, "--from-file", str(path))
@@ -303,8 +207,8 @@ def test_an_older_file_never_replaces_newer_documents(environ, database, github,
     [
         ("empty.jsonl", b"", "found no line"),
         ("text.jsonl", b"no json\n" * 5, "5 of 5 lines"),
-        ("cut.jsonl.gz", gzip.compress(as_lines([pull("a/b", 1, NOW)] * 900))[:-20], "cannot be read to its end"),
-        ("plain.jsonl.gz", as_lines([pull("a/b", 1, NOW)]), "cannot be read to its end"),
+        ("cut.jsonl.gz", gzip.compress(as_lines([pull("a/b", 1, START)] * 900))[:-20], "cannot be read to its end"),
+        ("plain.jsonl.gz", as_lines([pull("a/b", 1, START)]), "cannot be read to its end"),
     ],
 )  # fmt: skip
 def test_an_unusable_file_ends_with_3(environ, tmp_path, name: str, content: bytes, words: str) -> None:
