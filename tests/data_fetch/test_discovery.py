@@ -18,6 +18,7 @@ from github_client.errors import NoCredential
 from github_client.messages import Request, Response
 from stage_runtime.exits import WrongSettings
 from stage_runtime.signals import StopRequest
+from structlog.testing import capture_logs
 
 APIS = pytest.mark.parametrize("api", ["graphql", "rest"])
 
@@ -154,9 +155,7 @@ def test_a_search_has_a_fixed_order(views: TwoViews, api: str, search: str, give
     assert (ours in text) is not given
 
 
-def test_repositories_that_github_keeps_back_are_told(
-    views: TwoViews, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_repositories_that_github_keeps_back_are_told(views: TwoViews) -> None:
     """As for a token that is not authorised for an organisation's single sign-on."""
     for number in range(3):
         views.first.corpus.add_repository(f"acme/r{number}", id=number + 1)
@@ -170,11 +169,12 @@ def test_repositories_that_github_keeps_back_are_told(
         return Response(reply.status, reply.headers, json.dumps(content).encode())
 
     views.transport = keeping_back  # type: ignore[method-assign]
-    assert views.discover("acme/*", api="graphql", tokens=TOKEN) == ["acme/r0", "acme/r2"]
-    assert "protected by SAML" in capsys.readouterr().out
+    with capture_logs() as said:
+        assert views.discover("acme/*", api="graphql", tokens=TOKEN) == ["acme/r0", "acme/r2"]
+    assert [(one["count"], one["reasons"]) for one in said] == [(1, ["protected by SAML"])]
 
 
-def test_a_search_that_ran_out_of_time_is_told(views: TwoViews, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_that_ran_out_of_time_is_told(views: TwoViews) -> None:
     views.first.corpus.add_repository("acme/widget")
 
     def cut(request: Request, authorization: str, timeout: float) -> Response:
@@ -184,5 +184,6 @@ def test_a_search_that_ran_out_of_time_is_told(views: TwoViews, capsys: pytest.C
         return Response(reply.status, reply.headers, body)
 
     views.transport = cut  # type: ignore[method-assign]
-    assert views.discover(search="widget", api="rest", tokens=TOKEN) == ["acme/widget"]
-    assert "incomplete" in capsys.readouterr().out
+    with capture_logs() as said:
+        assert views.discover(search="widget", api="rest", tokens=TOKEN) == ["acme/widget"]
+    assert ["incomplete" in one["event"] for one in said] == [True]
