@@ -101,6 +101,19 @@ def test_a_full_resync_keeps_what_is_not_given(world: World, api: str) -> None:
     assert (len(world.stored()), summary.outcome.removed) == (10, 0)
 
 
+@APIS
+def test_one_that_cannot_be_shaped_is_rejected_under_its_repositorys_own_name(world: World, api: str) -> None:
+    world.fill("acme/widget", 10)
+    world.corpus.update("acme/widget", 4, additions=-5)
+    world.fetch("ACME/Widget", github_api=api)
+    assert world.store.rejected.distinct("_id") == ["acme/widget#4"]
+    world.clock.advance(4_000)
+    world.corpus.update("acme/widget", 4, additions=5)
+    world.fetch("ACME/Widget", github_api=api)
+    assert world.stored() == world.expected()
+    assert world.store.rejected.count_documents({}) == 0
+
+
 # --- a null in a page of GraphQL ------------------------------------------------------------------
 
 

@@ -102,9 +102,7 @@ class RestSource:
 
     def _page(self, reply: Reply, question: Question, pulls: list[Any]) -> Page:
         times = [time for pull in pulls for time in [parse_time(pull.get("updated_at"))] if time]
-        repo: dict[str, Any] = next(
-            (p["base"]["repo"] for p in pulls if (p.get("base") or {}).get("repo")), {}
-        )
+        repo: dict[str, Any] = next(filter(None, map(_repository, pulls)), {})
         return Page(
             repository_id=repo.get("id"),
             repo_name=repo.get("full_name"),
@@ -168,7 +166,8 @@ class RestSource:
             return None
         except _ITS_OWN as error:
             return self._not_given(name, number, str(error))
-        return self._shaper.rest(reply.data, name, files, self._now())
+        repo_name = _repository(reply.data).get("full_name") or name
+        return self._shaper.rest(reply.data, repo_name, files, self._now())
 
     def _not_given(self, name: str, number: int, *reason: str) -> Rejection:
         """What GitHub lists and does not give. Raises where the repository does not answer either."""
@@ -187,6 +186,12 @@ class RestSource:
             if reply.next_url is None:
                 break
         return found
+
+
+def _repository(pull: Any) -> dict[str, Any]:
+    """The repository of a pull request by its own name, which may be written otherwise in the settings."""
+    base = pull.get("base") if isinstance(pull, dict) else None
+    return (base.get("repo") if isinstance(base, dict) else None) or {}
 
 
 def _page_number(url: str | None) -> int | None:
