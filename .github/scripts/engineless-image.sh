@@ -22,7 +22,8 @@ finish() {
   local code=$?
   trap - EXIT
   [ -z "$running" ] || { kill "$running" 2> /dev/null && wait "$running" || true; }
-  # A mount that was left behind would be emptied with the folder.
+  # What an interrupted build left mounted, the deepest first; what stays would be emptied with the folder.
+  findmnt --raw --noheadings --output TARGET | { grep -F "$storage/" || true; } | sort -r | xargs -r umount 2> /dev/null || true
   if grep -qF " $storage" /proc/self/mountinfo; then
     echo "engineless-image: something is still mounted under $storage; remove both by hand" >&2
     exit 1
