@@ -67,6 +67,25 @@ def test_no_secret_is_in_git_and_none_is_in_an_environment(part: tuple[str, list
         assert all("secret" not in volume for volume in pod.get("volumes", [])), name
 
 
+def test_fetching_and_serving_hide_authors_by_one_and_the_same_line(
+    repository: Path, objects: list[dict[str, Any]]
+) -> None:
+    page = yaml.safe_load(
+        (repository / "argo-apps" / "environment" / "values.example.yaml").read_text("utf-8")
+    )
+    assert page["settings"]["AUTHOR_PRIVACY"] == "keep"
+    template = yaml.safe_load(
+        (repository / "argo-apps" / "drift" / "workflow-template.yaml").read_text("utf-8")
+    )
+    steps = [step["container"] for step in template["spec"]["templates"] if step["name"] == "fetch"]
+    everything = [container for _, pod in pods(objects) for container in pod["containers"]]
+    read = [one for one in everything if one["name"] in {"data-fetch", "model-serving"}] + steps
+    assert len(read) == 4  # fetching's Job and CronJob, serving, the retraining's fetch
+    for container in read:
+        assert {"configMapRef": {"name": "environment"}} in container["envFrom"]
+        assert "AUTHOR_PRIVACY" not in {variable["name"] for variable in container["env"]}
+
+
 def test_every_pod_is_hardened_bounded_and_its_own(part: tuple[str, list[dict[str, Any]]]) -> None:
     folder, objects = part
     found = pods(objects)

@@ -65,8 +65,11 @@ def pull_request(number: int, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def make_model(folder: Path, *, seed: int = 0, pulls: int = 300) -> Path:
-    """Write artifacts/ and code/ into the folder; another seed gives another network, hence other scores."""
+def make_model(folder: Path, *, seed: int = 0, pulls: int = 300, author_key: bytes = b"") -> Path:
+    """Write artifacts/ and code/ into the folder; another seed gives another network, hence other scores.
+
+    author_key: of the authors' pseudonyms, where fetching has hidden them.
+    """
     code = feature_code()
     files = folder / "artifacts"
     files.mkdir(parents=True)
@@ -74,6 +77,8 @@ def make_model(folder: Path, *, seed: int = 0, pulls: int = 300) -> Path:
         FEATURE_CODE, folder / "code" / "pr_features", ignore=shutil.ignore_patterns("__pycache__")
     )
     documents = [code.documents.from_rest(pull_request(number)) for number in range(pulls)]
+    if author_key:
+        documents = [code.documents.hash_author(document, author_key) for document in documents]
     preprocessor = _preprocessor(code, documents)
     (files / "preprocessor.json").write_text(json.dumps(preprocessor.to_json()))
     _history(code, documents).save(files / "history.npz")

@@ -233,14 +233,6 @@ def test_a_fault_of_ours_is_a_500_without_its_cause(
     assert "ZeroDivision" not in answer.get_data(as_text=True)
 
 
-def test_authors_are_hashed_with_the_key_of_fetching(model: ServedModel, pull: dict[str, Any]) -> None:
-    app = create_app(Settings(author_hash_key="k" * 32), model)
-    document = app.parts.service._document(model, pull, None)
-    assert (
-        document["author_login"].startswith("author-") and document["author_login"] != pull["user"]["login"]
-    )
-
-
 def test_other_methods_and_paths(client: Client) -> None:
     answer = client.get("/predict")
     assert answer.status_code == 405 and "POST" in answer.headers["Allow"]

@@ -52,6 +52,12 @@ class ServedModel:
     columns: Sequence[str]
     loaded_at: float
 
+    @property
+    def knows_accounts(self) -> bool | None:
+        """Whether authors had GitHub's own ids in training; a hidden author has none. None where that is not told."""
+        missing = dict(zip(self.features, self.scorer.preprocessor.missing, strict=True))
+        return None if "account_age" not in missing else missing["account_age"] < 1
+
     def open(self) -> None:
         """Make the network ready in this process and prove the golden request; raises BrokenModel."""
         try:

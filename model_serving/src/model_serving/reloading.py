@@ -146,11 +146,26 @@ class Reloader:
         self.metrics.serving(model.name, model.version, before.version if before else None)
         self._report()
         get_logger().info("serving", model=model.name, model_version=model.version, pid=self.pid)
+        self._compare_privacy(model)
         if before is not None:
             before.close()
             del before
             # Its modules refer to each other in circles, and the worker collects seldom.
             gc.collect()
+
+    def _compare_privacy(self, model: ServedModel) -> None:
+        """Say where fetching and serving disagree on hiding authors: nothing else would show it but odd scores."""
+        privacy = self.settings.author_privacy
+        if model.knows_accounts is not (privacy != "keep"):
+            return
+        learned = (
+            "by GitHub's own ids" if model.knows_accounts else "without GitHub's own ids, as hash leaves them"
+        )
+        get_logger().warning(
+            f"AUTHOR_PRIVACY is {privacy}, and this model has learned authors {learned}: whoever is known to it "
+            "counts as a newcomer. Set AUTHOR_PRIVACY and its key as in data_fetch, or fetch and train anew.",
+            model_version=model.version,
+        )
 
     def _report(self) -> None:
         """Say what is served. Where that cannot be written (a full disk), it is tried again; scores do not wait."""

@@ -36,7 +36,7 @@ class Service:
         self.model = model
         self.draining = False
         self.started = time.time()
-        self._author_key = settings.author_hash_key.get_secret_value().encode()
+        self._author_key = settings.hash_key
 
     @property
     def ready(self) -> bool:
@@ -120,7 +120,7 @@ class Service:
             else:
                 expected = error.expected
             raise _unusable(field, index, expected, error.found) from error
-        if self._author_key:
+        if self._author_key is not None:
             document = shaping.hash_author(document, self._author_key)
         return document  # type: ignore[no-any-return]
 

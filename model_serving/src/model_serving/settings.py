@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from model_registry.object_store import S3Access
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, model_validator
 from stage_runtime.settings import StageSettings
 
 from model_serving.cores import cores_given
@@ -132,23 +132,34 @@ class Settings(StageSettings):
     public_url: str = Field(
         default="", description="address of this service for people; linked from what is written back"
     )
+    author_privacy: Literal["keep", "hash", "hashed"] = Field(
+        default="keep",
+        description="the same as in data_fetch: keep authors as they come, or hash them before they are looked up; "
+        "hashed: whoever asks has done so already",
+    )
     author_hash_key: SecretStr = Field(
         default=SecretStr(""),
-        description="key of the authors' pseudonyms, the same as in data_fetch; empty, or at least 16 bytes",
+        description="key of that hash, at least 16 bytes, the same as in data_fetch",
     )
 
-    @field_validator("author_hash_key")
-    @classmethod
-    def _is_no_guess(cls, value: SecretStr) -> SecretStr:
-        found = len(value.get_secret_value().encode())
-        if 0 < found < 16:
-            raise ValueError(f"expected none or a key of at least 16 bytes, found one of {found}")
-        return value
+    @model_validator(mode="after")
+    def _hides_authors(self) -> Settings:
+        if self.author_privacy == "hash" and len(self.author_hash_key.get_secret_value().encode()) < 16:
+            raise ValueError(
+                "AUTHOR_HASH_KEY: expected the key of data_fetch, at least 16 bytes, because AUTHOR_PRIVACY is hash, "
+                "found none or a shorter one"
+            )
+        return self
 
     @cached_property
     def worker_count(self) -> int:
         """Processes to run: as set, or one for each core that this process may use, as it was when first asked."""
         return self.workers or cores_given()
+
+    @property
+    def hash_key(self) -> bytes | None:
+        """The key where authors are to be hidden here, else None."""
+        return self.author_hash_key.get_secret_value().encode() if self.author_privacy == "hash" else None
 
     @property
     def s3(self) -> S3Access:
