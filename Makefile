@@ -12,7 +12,7 @@ CORPUS ?=
 GITHUB_REPOS ?=
 PULLS ?= 3000
 PORT ?= 8080
-MODEL_ALIAS ?= candidate
+MODEL_ALIAS ?= champion
 
 STAGES := data_fetch spark_preprocess ml_training model_serving drift_detection
 LIBS_data_fetch := pr_features stage_runtime github_client
@@ -97,7 +97,7 @@ demo-drift: setup ## the drift loop: normal traffic, changed traffic, alarm, one
 pipeline: setup ## the same on your input: CORPUS=a.jsonl.gz,b.jsonl | GITHUB_REPOS=owner/a,owner/b [OUT=var/pipeline]
 	$(RUNNER) pipeline --out $(OUT) --corpus '$(CORPUS)' --github-repos '$(GITHUB_REPOS)'
 
-retrain: setup ## fetch what is new, preprocess, train, evaluate, reload a running service [OUT=]
+retrain: setup ## fetch what is new, preprocess, train, evaluate; a running service takes what the gate lets pass [OUT=]
 	$(RUNNER) retrain --out $(OUT) --corpus '$(CORPUS)' --github-repos '$(GITHUB_REPOS)'
 
 fetch: setup ## one stage alone: GitHub -> MongoDB [OUT=, CORPUS= or GITHUB_REPOS=]
@@ -106,13 +106,13 @@ fetch: setup ## one stage alone: GitHub -> MongoDB [OUT=, CORPUS= or GITHUB_REPO
 preprocess train evaluate: setup ## one stage alone, over what OUT holds
 	$(RUNNER) $@ --out $(OUT)
 
-serve: setup ## the service with dashboard until Ctrl-C [OUT=, PORT=8080, MODEL_ALIAS=candidate]
+serve: setup ## the service with dashboard until Ctrl-C [OUT=, PORT=8080, MODEL_ALIAS=champion]
 	$(RUNNER) serve --out $(OUT) --port $(PORT) --alias $(MODEL_ALIAS)
 
 mlflow-ui: setup ## the experiments in a browser until Ctrl-C [OUT=, MLFLOW_PORT=5000]
-	.venv/ml_training/bin/mlflow ui --backend-store-uri sqlite:///$(abspath $(OUT))/mlflow/mlflow.db --host 127.0.0.1 --port $(MLFLOW_PORT)
+	$(RUNNER) mlflow-ui --out $(OUT) --port $(MLFLOW_PORT)
 
-score: ## score one pull request by the running service: PR=file.json or PR=https://github.com/owner/name/pull/1
+score: setup ## score one pull request by the running service: PR=file.json or PR=https://github.com/owner/name/pull/1
 	.venv/local/bin/python -m local_setup.score '$(PR)' --url http://127.0.0.1:$(PORT)
 
 MLFLOW_PORT ?= 5000

@@ -28,6 +28,10 @@ def main(out: Path, files: list[Path]) -> None:
     if summary["documents"] != summary["rows"] + summary["rejected"]:
         counts = f"{summary['documents']} documents, {summary['rows']} rows, {summary['rejected']} rejected"
         problems.append(f"rows and rejected do not add up: {counts}")
+    if summary["scores_compared"] != len(given):
+        problems.append(
+            f"only {summary['scores_compared']} of {len(given)} scores were compared with training's"
+        )
     if not (summary["max_score_difference"] is not None and summary["max_score_difference"] <= 1e-5):
         problems.append(f"served scores differ from training's: {summary['max_score_difference']}")
     if problems:

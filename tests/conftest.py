@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -78,12 +81,14 @@ class Machine:
     out: Path
     environ: dict[str, str]
 
-    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, output: IO[str] | int = subprocess.PIPE, **settings: str
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "local_setup.runner", *arguments, "--out", str(self.out)],
             cwd=REPOSITORY,
             env={**self.environ, **settings},
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )
@@ -101,6 +106,30 @@ class Machine:
         """Ctrl-C."""
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=STOP_SECONDS)
+
+    @contextmanager
+    def serving(self, *arguments: str, **settings: str) -> Iterator[str]:
+        """`make serve` for the length of a block: the address of the service, which is ready."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        # A file and no pipe: nobody reads while requests are answered.
+        with (self.out / "service.log").open("w+") as log:
+            process = self.start("serve", "--port", str(port), *arguments, output=log, **settings)
+            try:
+                self._wait_until_ready(url, process)
+                yield url
+            finally:
+                self.interrupt(process)
+
+    def _wait_until_ready(self, url: str, process: subprocess.Popen[str], seconds: float = 120) -> None:
+        end = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < end:
+            with suppress(OSError), urlopen(f"{url}/ready", timeout=5):
+                return
+            time.sleep(0.1)
+        raise AssertionError((self.out / "service.log").read_text("utf-8"))
 
     def assert_nothing_runs(self, seconds: float = 10) -> None:
         """A killed stage's own children need a moment to notice."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 if TYPE_CHECKING:
     from conftest import Machine, MakeMachine
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(900)
 
 SUMMARY = {
-    "documents", "rejected", "rows", "features", "run_id", "model_version", "threshold", "flag_rate",
+    "documents", "rejected", "rows", "refused", "features", "run_id", "model_version", "threshold", "flag_rate",
     "flagged", "seconds", "max_score_difference", "scores_compared",
 }  # fmt: skip
 
@@ -44,7 +45,10 @@ def test_every_pull_request_gets_a_score(undisturbed: Machine, corpus: Path) -> 
     assert undisturbed.scores().keys() == keys
     summary = undisturbed.summary()
     assert set(summary) == SUMMARY
-    assert summary["documents"] == len(keys) == summary["rows"] and summary["rejected"] == 0
+    assert (
+        summary["documents"] == len(keys) == summary["rows"]
+        and summary["rejected"] == summary["refused"] == 0
+    )
     assert summary["scores_compared"] == len(keys) and summary["max_score_difference"] <= 1e-5
     assert set(summary["seconds"]) >= {"fetch", "preprocess", "train", "gate", "score"}
     assert 0 < summary["flag_rate"] < 0.2
@@ -126,7 +130,7 @@ def test_ctrl_c_leaves_nothing_behind(
     machine = machines(f"interrupted-{stage}")
     if stage == "model_serving":
         machine = undisturbed
-        process = machine.start("serve", "--port", "0")
+        process = machine.start("serve", "--port", "0", "--alias", "candidate")
     else:
         process = machine.start("pipeline", "--corpus", str(corpus))
     machine.wait_for(stage)
@@ -168,20 +172,10 @@ def test_what_cannot_work_says_why(
 def test_scoring_one_pull_request_from_a_file(undisturbed: Machine, corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "pull.json").write_text(json.dumps(pulls_of(corpus)[0]), "utf-8")
     command = [sys.executable, "-m", "local_setup.score", str(tmp_path / "pull.json")]
-    process = undisturbed.start("serve", "--port", "18431")
-    try:
-        undisturbed.wait_for("model_serving")
-        for _ in range(100):
-            outcome = subprocess.run(
-                [*command, "--url", "http://127.0.0.1:18431"], capture_output=True, text=True, timeout=60
-            )
-            if outcome.returncode == 0:
-                break
-            time.sleep(0.2)
-    finally:
-        undisturbed.interrupt(process)
+    with undisturbed.serving("--alias", "candidate") as url:
+        outcome = subprocess.run([*command, "--url", url], capture_output=True, text=True, timeout=60)
     assert "more unusual than" in outcome.stdout, outcome.stderr
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    refused = subprocess.run([*command, "--url", url], capture_output=True, text=True, timeout=60)
     assert refused.returncode == 2 and "no service at" in refused.stderr
 
 
@@ -200,32 +194,42 @@ def test_real_pull_requests_all_arrive_and_score_as_trained(machines: MakeMachin
     }
     assert len(trained) == 1777
     assert close(machine.scores(), trained)
-    assert close(bare_scores(machine, pulls), trained)
+    with machine.serving("--alias", "candidate") as url:
+        assert close(bare_scores(url, pulls), trained)
 
 
-def bare_scores(machine: Machine, pulls: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
-    """Scores of GitHub's own objects by a service over the machine's folder."""
-    import requests
+def test_hidden_authors_score_as_trained_too(machines: MakeMachine, corpus: Path) -> None:
+    """AUTHOR_PRIVACY=hash: in the batch, whose documents are hashed already, and for objects as GitHub sends them."""
+    privacy = {"AUTHOR_PRIVACY": "hash", "AUTHOR_HASH_KEY": "a key of sixteen bytes or more"}
+    machine = machines("hidden")
+    output = machine.succeed(
+        "pipeline", "--corpus", str(corpus), MAX_EPOCHS="6", QUALITY_REPORT="false", **privacy
+    )
+    summary = machine.summary()
+    assert summary["scores_compared"] == summary["documents"] == summary["rows"]
+    assert summary["max_score_difference"] <= 1e-5 and "AUTHOR_PRIVACY is" not in output
+    # Changed files are not fetched by default, so nothing is known of them.
+    pulls = [{key: value for key, value in pull.items() if key != "files"} for pull in pulls_of(corpus)]
+    with machine.serving("--alias", "candidate", **privacy) as url:
+        assert close(bare_scores(url, pulls), machine.scores())
+        golden = next((machine.out / "mlflow").rglob("golden.json"))
+        stored = json.loads(golden.read_text("utf-8"))
+        answer = requests.post(f"{url}/predict", json=stored["request"], timeout=60)
+        # What the gate of a promotion asks of a new version.
+        assert answer.json()["reconstruction_error"] == pytest.approx(
+            stored["reconstruction_error"], rel=1e-5
+        )
+    with machine.serving("--alias", "candidate") as url:  # in a terminal where nothing is set
+        assert not close(bare_scores(url, pulls), machine.scores())
+    assert "AUTHOR_PRIVACY is keep" in (machine.out / "service.log").read_text("utf-8")
 
-    port = 18432
-    process = machine.start("serve", "--port", str(port))
-    try:
-        machine.wait_for("model_serving")
-        for _ in range(150):
-            try:
-                if requests.get(f"http://127.0.0.1:{port}/ready", timeout=5).status_code == 200:
-                    break
-            except requests.ConnectionError:
-                pass
-            time.sleep(0.2)
-        found = {}
-        for first in range(0, len(pulls), 100):
-            answer = requests.post(
-                f"http://127.0.0.1:{port}/predict", json=pulls[first : first + 100], timeout=60
-            )
-            assert answer.status_code == 200, answer.text[:500]
-            for score in answer.json()["scores"]:
-                found[score["repo_name"], score["number"]] = score["reconstruction_error"]
-        return found
-    finally:
-        machine.interrupt(process)
+
+def bare_scores(url: str, pulls: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
+    """Scores of GitHub's own objects by the service at ``url``."""
+    found = {}
+    for first in range(0, len(pulls), 100):
+        answer = requests.post(f"{url}/predict", json=pulls[first : first + 100], timeout=60)
+        assert answer.status_code == 200, answer.text[:500]
+        for score in answer.json()["scores"]:
+            found[score["repo_name"], score["number"]] = score["reconstruction_error"]
+    return found

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import requests
 from rich.console import Console
 
 from local_setup.errors import LocalSetupError
-from local_setup.runner import processes, summary
+from local_setup.runner import service, summary
 from local_setup.runner.sources import Source
 from local_setup.runner.steps import Run, open_run
 from local_setup.runner.workspace import Workspace, write_json
@@ -22,6 +20,7 @@ from local_setup.runner.workspace import Workspace, write_json
 # A pipe has no width of its own, and a table of 80 columns folds every reason.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 140)
 INTERRUPTED = 130
+VERDICTS = {True: "passed: the candidate is champion now", False: "refused: the candidate is not promoted"}
 
 
 def heading(text: str) -> None:
@@ -43,12 +42,12 @@ def pipeline(workspace: Workspace, source: Source) -> None:
     with open_run(workspace) as run:
         learn(run, source)
         heading("gate: candidate -> champion")
-        verdict = run.gate()
+        passed = run.gate()
         heading("score: everything, over HTTP")
-        finish(workspace, run, verdict)
+        finish(workspace, run, passed)
 
 
-def finish(workspace: Workspace, run: Run, verdict: str) -> None:
+def finish(workspace: Workspace, run: Run, passed: bool) -> None:
     """The last act: scores.jsonl, summary.json, and what a person wants to see of them."""
     model, scores = run.score()
     folder = Path(run.environ["DATA_ROOT"]) / "preprocess-runs" / run.run_id
@@ -58,20 +57,31 @@ def finish(workspace: Workspace, run: Run, verdict: str) -> None:
     write_json(workspace.summary, content)
     summary.print_top(CONSOLE, scores, run.titles(scores.top()))
     summary.print_summary(CONSOLE, content)
-    CONSOLE.print(f"gate {verdict}", highlight=False)
+    CONSOLE.print(f"gate {VERDICTS[passed]}", highlight=False)
     if scores.refused:
         CONSOLE.print(f"{scores.refused} refused by the service: {workspace.out / 'unscored.jsonl'}")
     shown = os.path.relpath(workspace.out)
     CONSOLE.print(f"\nscores: {shown}/scores.jsonl   summary: {shown}/summary.json")
-    CONSOLE.print(f"the experiment:  make mlflow-ui OUT={shown}\nthe service:     make serve OUT={shown}")
+    alias = "" if passed else " MODEL_ALIAS=candidate"
+    CONSOLE.print(
+        f"the experiment:  make mlflow-ui OUT={shown}\nthe service:     make serve OUT={shown}{alias}"
+    )
 
 
 def retrain(workspace: Workspace, source: Source) -> None:
-    """Fetch what is new, preprocess, train, evaluate; then a running service takes the champion."""
+    """Fetch what is new, preprocess, train, evaluate; where the gate lets it pass, a running service takes it."""
     with open_run(workspace) as run:
         learn(run, source)
-        CONSOLE.print(f"gate {run.gate()}", highlight=False)
-        reload_service(workspace)
+        answer = service.reload(workspace) if judge(run) else None
+        if answer:
+            CONSOLE.print(f"reload: {answer}", highlight=False)
+
+
+def judge(run: Run) -> bool:
+    """The gate's verdict, told: whether there is a new champion."""
+    passed = run.gate()
+    CONSOLE.print(f"gate {VERDICTS[passed]}", highlight=False)
+    return passed
 
 
 def quality(workspace: Workspace, source: Source) -> None:
@@ -81,46 +91,22 @@ def quality(workspace: Workspace, source: Source) -> None:
     CONSOLE.print(f"report: {os.path.relpath(workspace.out)}/quality.html", highlight=False)
 
 
-def reload_service(workspace: Workspace) -> None:
-    """POST /reload to the service that `make serve` runs over this folder, if one does."""
-    if not workspace.service.exists():
-        return
-    url = json.loads(workspace.service.read_text("utf-8"))["url"]
-    token = (workspace.out / "secrets" / "reload_token").read_text("utf-8").strip()
-    try:
-        answer = requests.post(f"{url}/reload", headers={"Authorization": f"Bearer {token}"}, timeout=120)
-    except requests.ConnectionError:
-        return
-    CONSOLE.print(f"reload at {url}: {answer.status_code} {answer.text[:300]}", highlight=False)
-
-
-def serve(workspace: Workspace, port: int, alias: str) -> int:
-    """The service until Ctrl-C. It takes no lock and no database, so that a retraining can run beside it."""
-    url = f"http://127.0.0.1:{port}"
-    settings = {**workspace.environ(), "HOST": "127.0.0.1", "PORT": str(port), "MODEL_ALIAS": alias}
-    write_json(workspace.service, {"url": url})
-    try:
-        with processes.running("model_serving", [], settings) as process:
-            CONSOLE.print(f"serving {alias} of {workspace.out} at {url}  (Ctrl-C ends it)", highlight=False)
-            return process.wait()
-    finally:
-        workspace.service.unlink(missing_ok=True)
-
-
 def one_step(workspace: Workspace, step: str, corpus: str, repos: str) -> None:
     """A single stage over an existing workspace."""
+    if step in {"evaluate", "score"}:
+        workspace.check_learned()
     with open_run(workspace) as run:
+        if step in {"train", "evaluate"} and "PREPROCESS_RUN_ID" not in os.environ:
+            del run.environ["PREPROCESS_RUN_ID"]  # training takes the newest, the report the candidate's
         if step == "fetch":
             run.fetch(Source.choose(workspace, corpus, repos))
         elif step == "preprocess":
             run.preprocess()
         elif step == "train":
-            if "PREPROCESS_RUN_ID" not in os.environ:
-                del run.environ["PREPROCESS_RUN_ID"]  # training then takes the newest published run
             run.train()
         elif step == "evaluate":
             run.report_quality()
-            CONSOLE.print(f"gate {run.gate()}", highlight=False)
+            judge(run)
         elif step == "score":
             _, scores = run.score()
             summary.print_top(CONSOLE, scores, run.titles(scores.top()))
@@ -138,13 +124,14 @@ def parser() -> argparse.ArgumentParser:
         "quality",
         "score",
         "serve",
+        "mlflow-ui",
     )
     parser.add_argument("command", choices=commands)
     parser.add_argument("--out", type=Path, default=Path("var/pipeline"), help="folder of this run")
     parser.add_argument("--corpus", default="", help="files of pull requests, separated by commas")
     parser.add_argument("--github-repos", default="", help="owner/name,owner/name on GitHub itself")
-    parser.add_argument("--port", type=int, default=8080, help="port of `serve`")
-    parser.add_argument("--alias", default="candidate", help="model alias of `serve`")
+    parser.add_argument("--port", type=int, default=8080, help="port of `serve` and `mlflow-ui`")
+    parser.add_argument("--alias", default="champion", help="model alias of `serve`")
     return parser
 
 
@@ -154,8 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.command == "serve":
-            return serve(workspace, options.port, options.alias)
-        workspace.prepare()
+            return service.serve(workspace, options.port, options.alias, CONSOLE)
+        if options.command == "mlflow-ui":
+            service.mlflow_ui(workspace, options.port)
         whole = {"pipeline": pipeline, "retrain": retrain, "quality": quality}.get(options.command)
         if whole is not None:
             whole(workspace, Source.choose(workspace, options.corpus, options.github_repos))

@@ -78,6 +78,7 @@ class Source:
             raise WrongSettings(
                 f"nothing to fetch into {workspace.out}: give CORPUS=export.jsonl.gz or GITHUB_REPOS=owner/name"
             )
+        workspace.prepare()
         write_json(remembered, asdict(source))
         return source
 

@@ -67,15 +67,15 @@ class Run:
         """The quality report of the candidate once more; training made it too."""
         self.stage("evaluate", "ml_training", "evaluate", REPORT_DIR=str(self.workspace.out))
 
-    def gate(self) -> str:
-        """The gate's verdict on the candidate. A refusal is a result, not a failure."""
+    def gate(self) -> bool:
+        """Whether the candidate passed and is champion now. A refusal is a result, not a failure."""
         try:
             self.stage("gate", "ml_training", "gate")
         except processes.StageFailed as refused:
             if refused.exit_code != GATE_REFUSED:
                 raise
-            return "refused: the candidate is not promoted"
-        return "passed: the candidate is champion now"
+            return False
+        return True
 
     def score(self) -> tuple[dict[str, Any], Scores]:
         """Serve the candidate on a free port for as long as it takes to score everything."""
@@ -86,6 +86,8 @@ class Run:
             "HOST": "127.0.0.1",
             "PORT": str(port),
             "MODEL_ALIAS": "candidate",
+            # Documents have the form that AUTHOR_PRIVACY gave them when they were fetched.
+            "AUTHOR_PRIVACY": "hashed" if self.environ.get("AUTHOR_PRIVACY") == "hash" else "keep",
             # Nobody else sends requests, and what training saw already is no traffic.
             "DRAIN_WAIT_SECONDS": "0",
             "TRAFFIC_SAMPLE": "0",

@@ -38,11 +38,12 @@ def summarise(
     scores: Scores,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """The content of summary.json; ``documents`` counts the rejected ones too."""
+    """The content of summary.json: documents = rows + rejected; ``refused`` are rows that the service gave no score."""
     return {
         "documents": published.documents + rejected_before,
-        "rejected": published.rejected + rejected_before + scores.refused,
+        "rejected": published.rejected + rejected_before,
         "rows": published.rows,
+        "refused": scores.refused,
         "features": published.features,
         "run_id": published.run_id,
         "model_version": model["version"],
@@ -76,10 +77,14 @@ def print_top(console: Console, scores: Scores, titles: dict[tuple[str, int], st
 
 def print_summary(console: Console, summary: dict[str, Any]) -> None:
     """Counts and times in two lines."""
+    flagged = "nothing scored"
+    if summary["flag_rate"] is not None:
+        flagged = (
+            f"threshold {summary['threshold']:.4g}, {summary['flagged']} flagged ({summary['flag_rate']:.1%})"
+        )
     console.print(
         f"{summary['documents']} documents, {summary['rejected']} rejected, {summary['rows']} rows of"
-        f" {summary['features']} features; model version {summary['model_version']},"
-        f" threshold {summary['threshold']:.4g}, {summary['flagged']} flagged ({summary['flag_rate']:.1%})",
+        f" {summary['features']} features; model version {summary['model_version']}, {flagged}",
         highlight=False,
     )
     times = ", ".join(f"{stage} {taken:.0f} s" for stage, taken in summary["seconds"].items())

@@ -22,6 +22,12 @@ class WorkspaceBusy(LocalSetupError):
     exit_code = 2
 
 
+class NothingLearned(LocalSetupError):
+    """A folder in which no model has been trained."""
+
+    exit_code = 3
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Paths below OUT, and the settings that every stage gets from them."""
@@ -61,6 +67,14 @@ class Workspace:
         """Make the folders."""
         for folder in (self.out, self.mongo, self.data, self.mlflow):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def check_learned(self) -> None:
+        """Raises NothingLearned where no training has written here, nor to a server that the user named."""
+        if not os.environ.get("MLFLOW_TRACKING_URI") and not (self.mlflow / "mlflow.db").exists():
+            raise NothingLearned(
+                f"no model in {self.out}: run make pipeline CORPUS=export.jsonl.gz (or GITHUB_REPOS=owner/name) first; "
+                "after make demo add OUT=var/demo"
+            )
 
     def environ(self) -> dict[str, str]:
         """Settings for the stages, below whatever the user has set: a real MongoDB, Spaces, a tracking server."""
