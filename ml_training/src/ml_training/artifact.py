@@ -43,8 +43,8 @@ ARTIFACT_FILES = (
 )
 GOLDEN_TOLERANCE = 1e-5
 
-# Made up: an ordinary pull request in GitHub's REST form that touches every block of features. Its author has no id, and
-# so the same score where authors are hidden: a hash has no account age, and nobody here is known in either form.
+# Made up: an ordinary pull request in GitHub's REST form that touches every block of features. Its author has no id and
+# so gets the same score where authors are hidden: a hash has no account age, and nobody here is known in either form.
 GOLDEN_REQUEST: dict[str, Any] = {
     "number": 7,
     "title": "Close the connection when the server says goodbye",
