@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from fetch_harness import TOKEN, World
+from fetch_harness import TOKEN, World, pull
 from github_client.messages import Response
 from stage_runtime.exits import WrongSettings
 
@@ -66,6 +66,18 @@ def test_nothing_is_lost_or_rejected(private: World, api: str, tokens: str) -> N
         private.corpus.update("acme/private", 4, title="New")
         private.clock.advance(4_000)
     assert transport.asked
+
+
+@APIS
+@BOTH
+def test_nor_are_files(world: World, api: str, tokens: str) -> None:
+    many = [{"filename": f"f{n:04}.py", "additions": n, "deletions": 0} for n in range(250)]
+    for number in (1, 2, 3):
+        world.corpus.add(pull("acme/private", number, world.clock.now() - 90_000, files=many))
+    world.corpus.spoil("acme/private", 2)
+    world.fetch(github_api=api, github_token=tokens, transport=Blind(world), fetch_files=True)
+    assert world.stored() == world.expected()
+    assert world.store.rejected.count_documents({}) == 0
 
 
 @APIS

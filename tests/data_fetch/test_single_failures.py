@@ -102,6 +102,28 @@ def test_a_full_resync_keeps_what_is_not_given(world: World, api: str) -> None:
 
 
 @APIS
+def test_what_is_not_found_in_passing_is_neither_rejected_nor_removed(world: World, api: str) -> None:
+    world.fill("acme/widget", 10)
+    world.corpus.spoil("acme/widget", 4)
+    missing = [1]
+
+    def once(request: Any, authorization: str, timeout: float) -> Response:
+        if request.url.endswith("/pulls/4") and missing:
+            missing.clear()
+            return said(404, "Not Found")
+        return world.transport(request, authorization, timeout)
+
+    for resync in (False, True):
+        missing.append(1)
+        world.fetch(github_api=api, full_resync=resync, transport=once)
+        assert not missing
+        assert world.stored() == world.expected()
+        assert world.store.rejected.count_documents({}) == 0
+        world.clock.advance(4_000)
+        world.corpus.update("acme/widget", 4, title="New")
+
+
+@APIS
 def test_one_that_cannot_be_shaped_is_rejected_under_its_repositorys_own_name(world: World, api: str) -> None:
     world.fill("acme/widget", 10)
     world.corpus.update("acme/widget", 4, additions=-5)
