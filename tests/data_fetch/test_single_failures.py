@@ -65,6 +65,59 @@ def test_one_that_is_never_given_is_rejected_with_the_reason(
     assert world.store.rejected.count_documents({}) == 0
 
 
+@APIS
+def test_what_a_passing_failure_has_kept_back_comes_with_the_next_run(world: World, api: str) -> None:
+    world.fill("acme/widget", 10)
+    world.corpus.spoil("acme/widget", 4)  # GraphQL does not give it either
+    outage = failing(world, said(500, "Server Error"), "/pulls/4", "/pulls/5")
+    world.fetch(github_api=api, transport=outage)
+    assert world.store.rejected.count_documents({}) >= 1
+    world.clock.advance(4_000)
+    summary = world.fetch(github_api=api)  # nothing else has changed
+    assert summary.outcome.written >= 1
+    assert world.stored() == world.expected()
+    assert world.store.rejected.count_documents({}) == 0
+
+
+def test_what_is_not_given_for_a_day_is_not_asked_for_in_every_run(world: World) -> None:
+    world.fill("acme/widget", 10)
+    asked: list[str] = []
+
+    def never(request: Any, authorization: str, timeout: float) -> Response:
+        if request.url.endswith("/pulls/4"):
+            asked.append(request.url)
+            return said(500, "Server Error")
+        return world.transport(request, authorization, timeout)
+
+    for hours, expected in ((0, True), (12, True), (13, False), (12, False)):
+        world.clock.advance(hours * 3_600)
+        asked.clear()
+        world.fetch(github_api="rest", transport=never)
+        assert bool(asked) is expected, hours
+    assert world.store.rejected.distinct("_id") == ["acme/widget#4"]
+
+
+def test_where_much_is_not_given_the_next_run_asks_for_three_of_it(world: World) -> None:
+    world.fill("acme/widget", 10)
+    paths = [f"/pulls/{number}" for number in range(1, 9)]
+    world.fetch(github_api="rest", transport=failing(world, said(422, "too large"), *paths))
+    assert world.store.rejected.count_documents({}) == 8
+    world.clock.advance(4_000)
+    asked: list[str] = []
+
+    def never(request: Any, authorization: str, timeout: float) -> Response:
+        if request.url.endswith(tuple(paths)):
+            asked.append(request.url)
+            return said(422, "too large")
+        return world.transport(request, authorization, timeout)
+
+    world.fetch(github_api="rest", transport=never)
+    assert len(set(asked)) == 3
+    world.clock.advance(4_000)
+    world.fetch(github_api="rest")
+    assert world.stored() == world.expected()
+
+
 @pytest.mark.parametrize(
     "answer", [said(500, "Server Error"), said(422, "too large"), said(404, "Not Found")]
 )

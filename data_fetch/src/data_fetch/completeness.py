@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping
+from datetime import datetime, timedelta
 
+from github_client.errors import GitHubError
 from stage_runtime.logs import get_logger
 
 from data_fetch.pages import Shaped, Source
@@ -67,6 +69,39 @@ def remove_deleted(
         still = {number for number, one in found.items() if isinstance(one, Rejection)}
         # One without a number is there only if the walk met it again, which gives it a new time.
         store.forgive(key for key, number in reasons if number not in still)
+
+
+def ask_again(
+    store: Store,
+    by_number: Callable[[str, list[int]], dict[int, Shaped | None]],
+    names: Container[str],
+    started_at: datetime,
+    check: Callable[[], None],
+) -> int:
+    """Ask once more for what GitHub listed and did not give in the runs of the day before this one, begun
+    at that time: its failures pass. How many came.
+
+    `names` are those of this run, in lower case. A repository of which three more are not given has to
+    wait for the next run, and what is not given for a day for its next update.
+    """
+    came = 0
+    failures: Counter[str] = Counter()
+    for key, name, number in list(store.not_given(started_at - timedelta(days=1), started_at)):
+        if name.lower() not in names or failures[name] == 3:
+            continue
+        check()
+        try:
+            found = by_number(name, [number])[number]
+        except GitHubError as error:
+            get_logger().warning("not given again", pull_request=key, reason=str(error))
+            found = None
+        if isinstance(found, dict):
+            store.write([found])
+            store.forgive([key])
+            came += 1
+        else:
+            failures[name] += 1
+    return came
 
 
 def _asked_for(

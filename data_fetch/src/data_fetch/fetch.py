@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -16,12 +16,12 @@ from stage_runtime.exits import ServiceUnreachable, WrongSettings
 from stage_runtime.logs import get_logger
 
 from data_fetch.budget import Budget
-from data_fetch.completeness import fall_short
+from data_fetch.completeness import ask_again, fall_short
 from data_fetch.discovery import discover
 from data_fetch.endings import raise_for, refused
 from data_fetch.graphql_source import GraphqlSource, probe
 from data_fetch.page_writer import Outcome
-from data_fetch.pages import Source, parse_time
+from data_fetch.pages import Source, from_epoch, parse_time
 from data_fetch.progress import FetchProgress
 from data_fetch.repositories import parse_repositories, parse_shard, share
 from data_fetch.rest_source import RestSource
@@ -72,7 +72,7 @@ class Fetch:
 
     def run(self) -> Summary:
         """Find the repositories, leave out the unchanged, walk the rest."""
-        settings = self._settings
+        settings, started_at = self._settings, from_epoch(self._clock.now())
         index, count = parse_shard(settings.shard, settings.job_completion_index)
         entries = parse_repositories(settings.github_repos)
         try:
@@ -85,6 +85,7 @@ class Fetch:
             self.summary.repositories = len(names)
             with FetchProgress(len(names), lambda: self._client.pool.points_left(self._resource)) as progress:
                 self._walk_all(self._changed(names, api, progress), progress)
+                self.summary.outcome.written += self._ask_again(names, started_at)
                 again = fall_short(self._store, self._walked)
                 progress.again(len(again))
                 self._walk_all(again, progress)
@@ -178,6 +179,10 @@ class Fetch:
         """Whether this configured name is the one under which the repository is fetched in this run."""
         with self._lock:
             return self._claims.setdefault(repo_name.lower(), name) == name
+
+    def _ask_again(self, names: Sequence[str], started_at: datetime) -> int:
+        ours = {name.lower() for name in names} | self._claims.keys()
+        return ask_again(self._store, self._rest.by_number, ours, started_at, self._budget.check)
 
     def _walk_all(self, names: Sequence[str], progress: FetchProgress) -> None:
         """As many side by side as there are tokens."""

@@ -11,6 +11,7 @@ from typing import Any
 from pr_features.documents import SCHEMA_VERSION, UnusablePullRequest, from_graphql, from_rest, hash_author
 
 Document = dict[str, Any]
+NOT_GIVEN = "pull request"  # the field of what is missing as a whole
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,7 @@ class Shaper:
     ) -> Rejection:
         """What GitHub lists and then does not give."""
         key, text = f"{repo_name}#{number}", f"GitHub lists it but did not give it: {reason}"
-        return Rejection(
-            key, repo_name, number, "pull request", text, source, f"pull request {key}", found_at
-        )
+        return Rejection(key, repo_name, number, NOT_GIVEN, text, source, f"pull request {key}", found_at)
 
     def _hidden(self, document: Document) -> Document:
         return document if self._hash_key is None else hash_author(document, self._hash_key)

@@ -20,7 +20,7 @@ from pymongo.write_concern import WriteConcern
 from stage_runtime.exits import ServiceUnreachable
 
 from data_fetch.mongo_errors import mongo_errors
-from data_fetch.shaping import Document, Rejection
+from data_fetch.shaping import NOT_GIVEN, Document, Rejection
 from data_fetch.state import Checkpoint
 
 REJECTED = "rejected"
@@ -153,6 +153,13 @@ class Store:
         """The `_id` of everything rejected of a repository."""
         with mongo_errors():
             return {str(one["_id"]) for one in self.rejected.find({"repo_name": repo_name}, {"_id": 1})}
+
+    def not_given(self, since: datetime, before: datetime) -> Iterator[tuple[str, str, int]]:
+        """(key, repository, number) of what GitHub listed and did not give at a time between these two."""
+        query = {"field": NOT_GIVEN, "found_at": {"$gte": since, "$lt": before}, "number": {"$ne": None}}
+        with mongo_errors():
+            for one in self.rejected.find(query, {"repo_name": 1, "number": 1}).sort("_id", 1):
+                yield one["_id"], one["repo_name"], one["number"]
 
     def forgive(self, keys: Iterable[str]) -> None:
         """Remove reasons: the object could be shaped after all."""
