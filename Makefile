@@ -5,6 +5,9 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
+# Our own servers are on loopback, where no proxy of the surroundings may stand before them.
+export no_proxy := $(or $(no_proxy),$(NO_PROXY),localhost),127.0.0.1
+export NO_PROXY := $(no_proxy)
 
 PYTHON ?= python3
 OUT ?= var/pipeline

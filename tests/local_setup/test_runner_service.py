@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from local_setup.runner import service
 from local_setup.runner.workspace import Workspace
+from rich.console import Console
 
 
 @pytest.mark.parametrize("command", ["serve", "mlflow-ui", "evaluate", "score"])
@@ -72,6 +73,17 @@ def served(workspace: Workspace, answer: Answer) -> Iterator[str]:
             yield url
         finally:
             server.shutdown()
+
+
+def test_a_taken_port_is_named_and_the_service_there_keeps_its_address(workspace: Workspace) -> None:
+    (workspace.mlflow / "mlflow.db").touch()
+    with served(workspace, says(200, '{"version": "7"}')) as url:
+        with pytest.raises(
+            service.WrongSettings, match=f"PORT: something listens on {url} already"
+        ) as caught:
+            service.serve(workspace, int(url.rpartition(":")[2]), "champion", Console())
+        assert caught.value.exit_code == 2
+        assert service.reload(workspace) == f"{url} serves version 7"
 
 
 def says(status: int, body: str) -> Answer:

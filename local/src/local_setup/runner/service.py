@@ -27,17 +27,23 @@ class ReloadFailed(LocalSetupError):
 def serve(workspace: Workspace, port: int, alias: str, console: Console) -> int:
     """The service until Ctrl-C. It takes no lock and no database, so that a retraining can run beside it.
 
-    Raises NothingLearned where there is no model yet.
+    Raises NothingLearned where there is no model yet, and WrongSettings for a port that is taken.
     """
     workspace.check_learned()
-    workspace.prepare()
     url = f"http://127.0.0.1:{port}"
-    settings = {**workspace.environ(), "HOST": "127.0.0.1", "PORT": str(port), "MODEL_ALIAS": alias}
+    if port and _listens(url):
+        raise WrongSettings(f"PORT: something listens on {url} already; end it, or choose another PORT=...")
+    workspace.prepare()
+    # No load balancer has to notice first that it goes.
+    settings = {"DRAIN_WAIT_SECONDS": "0", **workspace.environ(), "HOST": "127.0.0.1", "PORT": str(port)}
+    settings["MODEL_ALIAS"] = alias
     write_json(workspace.service, {"url": url})
     try:
         with processes.running("model_serving", [], settings) as process:
             console.print(f"serving {alias} of {workspace.out} at {url}  (Ctrl-C ends it)", highlight=False)
             return process.wait()
+    except KeyboardInterrupt:  # what it waits for
+        return 0
     finally:
         workspace.service.unlink(missing_ok=True)
 
