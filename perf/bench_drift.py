@@ -37,6 +37,7 @@ from typing import Any
 
 import numpy as np
 import requests
+from bounds import report
 from drift_detection.settings import DetectSettings
 from drift_detection.statistics import compare_scores
 from drift_detection.store import FolderStore
@@ -345,6 +346,7 @@ def main() -> None:
     options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     write_page(options.page, table)
     print(f"written to {options.out} and {options.page}")
+    raise SystemExit(report("drift", found))
 
 
 if __name__ == "__main__":

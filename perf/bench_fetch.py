@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bounds import report
 from local_setup.corpus import CorpusSettings, generate
 from local_setup.github_standin import DEFAULT_TOKEN, Corpus, GitHubStandIn, Latency, Limits, serve
 from local_setup.mongodb import embedded_mongodb
@@ -164,6 +165,7 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(bench.rows, indent=1) + "\n", encoding="utf-8")
     print(f"written to {options.out}")
+    raise SystemExit(report("fetch", bench.rows))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "libs" / "pr_features" / "src"))  # its documents need no numpy
 
+from bounds import report  # noqa: E402
 from document_source import document_source, write_documents  # noqa: E402
 from local_setup.corpus import CorpusSettings, generate  # noqa: E402
 from pr_features.documents import from_rest  # noqa: E402
@@ -240,6 +241,7 @@ def main() -> None:
     content: list[dict[str, Any]] = bench.rows
     options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"written to {options.out}")
+    raise SystemExit(report("preprocess", bench.rows))
 
 
 if __name__ == "__main__":

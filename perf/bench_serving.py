@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bounds import report
 from model_registry.artifacts import local_folder
 from model_registry.object_store import S3Access
 from model_registry.registry import open_registry
@@ -60,6 +61,12 @@ class Bench:
         """Keep and show a figure."""
         self.rows.append({"what": what, "who": who, "value": round(value, 3), "unit": unit})
         print(f"  {what:<40} {who:<13} {value:>12,.2f} {unit}", flush=True)
+
+    def left_out(self, who: str, error: Exception) -> None:
+        """Say that and why a server could not be measured, on the page too."""
+        reason = str(error).strip().splitlines()[-1][:200]
+        self.rows.append({"what": "left out", "who": who, "value": None, "unit": reason})
+        print(f"  {who} is left out: {error}", flush=True)
 
     def start(self, server: Server) -> None:
         """Start it with the worker count that answers most at 8 connections."""
@@ -260,7 +267,7 @@ def main() -> None:
             except RuntimeError as error:
                 if server.name == "ours":
                     raise
-                print(f"  {server.name} is left out: {error}", flush=True)
+                bench.left_out(server.name, error)
         bench.compare_scores(expected)
         bench.measure()
         bench.ratios()
@@ -270,6 +277,7 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(bench.rows, indent=1) + "\n", encoding="utf-8")
     print(f"bench-serving: {len(bench.rows)} rows in {options.out}")
+    raise SystemExit(report("serving", bench.rows))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bounds import judge, shown
+
 ROOT = Path(__file__).resolve().parent.parent
 Row = dict[str, Any]
 
@@ -30,9 +32,18 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def expectations(bench: str, rows: Sequence[Row]) -> str:
+    """What was expected of the benchmark, and what came of it."""
+    lines = ["| expected | limit | found | |", "| --- | --- | --- | --- |"]
+    for one in judge(bench, rows):
+        found = "not measured" if one.value is None else f"{one.value:,.4g}"
+        lines.append(f"| {one.says} | {one.limit} | {found} | {shown(one)} |")
+    return "\n".join(lines)
+
+
 def _cell(row: Row | None, ours: Row | None) -> str:
     if row is None or row["value"] is None:
-        return "-"
+        return str(row["unit"]).replace("|", "/") if row and row["what"] == "left out" else "-"
     value = row["value"]
     shown = f"{value:,.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:,.0f}"
     ratio = ""
@@ -53,7 +64,8 @@ def page(bench: Path) -> str:
     for file in sorted(bench.glob("*.json")):
         measured = datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%d")
         rows = json.loads(file.read_text("utf-8"))
-        parts += [f"## {file.stem}", f"`make bench-{file.stem}`, {measured}.", table(rows)]
+        parts += [f"## {file.stem}", f"`make bench-{file.stem}`, {measured}.", expectations(file.stem, rows)]
+        parts.append(table(rows))
     return "\n\n".join(parts) + "\n"
 
 
