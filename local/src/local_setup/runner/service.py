@@ -63,7 +63,7 @@ def reload(workspace: Workspace, seconds: float = RELOAD_SECONDS) -> str | None:
     try:
         answer = requests.post(f"{url}/reload", headers=headers, timeout=seconds)
     except requests.RequestException as error:
-        found = f"{type(error).__name__}"
+        found = type(error).__name__
     else:
         if answer.status_code == 200:
             return f"{url} serves version {answer.json()['version']}"
