@@ -170,6 +170,25 @@ def test_json_of_another_kind_is_a_422(client: Client, body: bytes) -> None:
     assert client.post("/predict", data=body, content_type="application/json").status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("body", "detail", "field", "index"),
+    [
+        # `body` is a pull request's own text: a problem with the whole request or item names no field.
+        (b"[null]", "[0]: expected object, found null", None, 0),
+        (b"5", "the body: expected object | array, found 5", None, None),
+        (b'{"number": 1e999}', "number: expected a number in range", "number", None),
+        (b'[{"number": 1e999}]', "[0].number: expected a number in range", "number", 0),
+        (b'{"history": {"author_opened": -1}}', "history: expected integer >= 0", "history", None),
+        (b'{"body": 5}', "body: expected text | null, found 5", "body", None),
+    ],
+)
+def test_a_problem_names_the_field_that_is_wrong(
+    client: Client, body: bytes, detail: str, field: str | None, index: int | None
+) -> None:
+    problem = client.post("/predict", data=body, content_type="application/json").get_json()
+    assert (problem["detail"], problem.get("field"), problem.get("index")) == (detail, field, index)
+
+
 def test_other_media_types_and_packed_bodies_are_refused(client: Client, pull: dict[str, Any]) -> None:
     body = json.dumps(pull)
     assert client.post("/predict", data=body, content_type="text/xml").status_code == 415
@@ -249,7 +268,7 @@ def test_other_methods_and_paths(client: Client) -> None:
         ({"additions": 1.5}, "additions: expected integer | null, found 1.5"),
         ({"title": ["x"]}, "title: expected text | null, found an array"),
         ({"labels": [{"name": 5}]}, "labels[0].name: expected text | null, found 5"),
-        ({"history": {"author_opened": "x"}}, "history[...]: expected integer | null, found text"),
+        ({"history": {"author_opened": "x"}}, "history: expected integer | null, found text"),
         ({"title": {"a": {}}}, "title: expected text | null, found an object"),
         ({"author_association": True}, "author_association: expected text | null, found true"),
         ({"state": ["x" * 500]}, "state: expected text | null, found an array"),
@@ -271,8 +290,8 @@ def test_what_is_no_pull_request_at_all(client: Client) -> None:
         )
 
     assert said(b"") == "the body is empty, expected JSON"
-    assert said(b'"x"') == "body: expected object | array, found text 'x'"
-    assert said(b"[5]") == "[0].body: expected object, found 5"
+    assert said(b'"x"') == "the body: expected object | array, found text 'x'"
+    assert said(b"[5]") == "[0]: expected object, found 5"
     assert client.get("/predict").get_json(force=True)["detail"].endswith("it takes OPTIONS, POST")
     assert "/docs" in client.get("/nothing").get_json(force=True)["detail"]
 

@@ -22,6 +22,8 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 # msgspec says Python's names; callers know JSON's.
 _TYPE_NAMES = {"int": "integer", "str": "text", "bool": "true or false", "float": "number"}
 _TYPES = re.compile(r"\b(int|str|bool|float)\b")
+# Of a number like 1e999: not what was expected, as all its other messages say.
+_BEYOND = "Number out of range"
 _any_json = msgspec.json.Decoder().decode
 # Names alone: a value that nobody reads may be anything.
 _names = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]]).decode
@@ -111,20 +113,26 @@ def _wrong_value(message: str, body: bytes) -> Problem:
     if found_index := _INDEX.match(path):
         index = int(found_index.group(1))
         path = path[found_index.end() :]
-    field = path.removeprefix("$").lstrip(".") or "body"
+    # A value of a mapping goes by the mapping's name; a whole item or body by none: `body` is a pull request's text.
+    field = path.removeprefix("$").lstrip(".").replace("[...]", "") or None
     expected, separator, kind = text.removeprefix("Expected ").partition(", got ")
-    expected = _TYPES.sub(lambda name: _TYPE_NAMES[name.group()], expected)
-    found = found or (_TYPES.sub(lambda name: _TYPE_NAMES[name.group()], kind) if separator else None)
-    where = f"[{index}]." if index is not None else ""
+    expected = "a number in range" if text == _BEYOND else _in_json_s_words(expected)
+    found = found or (_in_json_s_words(kind) if separator else None)
+    places = [f"[{index}]"] if index is not None else []
+    where = ".".join([*places, field] if field else places) or "the body"
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "wrong-value",
-        f"{where}{field}: expected {expected}" + (f", found {found}" if found else ""),
+        f"{where}: expected {expected}" + (f", found {found}" if found else ""),
         field=field,
         index=index,
         expected=expected,
         found=found,
     )
+
+
+def _in_json_s_words(text: str) -> str:
+    return _TYPES.sub(lambda name: _TYPE_NAMES[name.group()], text)
 
 
 def _found(body: bytes, path: str) -> str | None:
