@@ -4,6 +4,9 @@ The same client against a real Vault and a real API server: tests/servers/test_v
 """
 
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +19,7 @@ from stage_runtime.exits import ServiceUnreachable, WrongSettings
 from stage_runtime.settings import StageSettings, load_settings
 from stage_runtime.vault import VaultClient, VaultSettings
 
+IN_VAULT = {"VAULT_ADDR": "https://v", "VAULT_ROLE": "r", "VAULT_SECRET_PATH": "s/data/x"}
 SECRET = {"mongo_uri": "mongodb://u:vault-pass@h/d", "github_token": "ghp_vault", "port": 7}
 
 
@@ -253,6 +257,29 @@ def test_another_mount_point_is_what_stands_between(fake: FakeVault, clock: Cloc
     assert client.read() == {"a": "b"}
 
 
+def test_a_private_authority_is_trusted_by_its_file_alone(
+    fake: FakeVault, clock: Clock, tmp_path: Path
+) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("openssl makes the certificate")
+    arguments = (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=vault -addext subjectAltName=IP:127.0.0.1 "
+        "-keyout key.pem -out ca.crt"
+    )
+    subprocess.run(["openssl", *arguments.split()], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "ca.crt", tmp_path / "key.pem")
+    fake.server.socket = context.wrap_socket(fake.server.socket, server_side=True)
+    address = fake.address.replace("http:", "https:")
+    environ = IN_VAULT | {"VAULT_ADDR": address, "VAULT_CACERT": str(tmp_path / "ca.crt")}
+    settings = VaultSettings.from_environ(environ)
+    assert settings is not None
+    client = make(fake, clock, tmp_path, address=settings.address, ca_file=settings.ca_file)
+    assert client.read()["github_token"] == "ghp_vault"
+    with pytest.raises(ServiceUnreachable):
+        make(fake, clock, tmp_path, address=address).read()
+
+
 class Settings(StageSettings):
     """A stage with one secret."""
 
@@ -285,13 +312,16 @@ def test_load_settings_takes_vault_over_files_and_variables(fake: FakeVault, tmp
         ({"VAULT_ADDR": "http://v"}, "VAULT_ROLE: expected a value"),
         ({"VAULT_ADDR": "http://v", "VAULT_ROLE": "r"}, "VAULT_SECRET_PATH: expected a value"),
         (
-            {
-                "VAULT_ADDR": "http://v",
-                "VAULT_ROLE": "r",
-                "VAULT_SECRET_PATH": "s/data/x",
-                "VAULT_WAIT_SECONDS": "soon",
-            },
+            IN_VAULT | {"VAULT_WAIT_SECONDS": "soon"},
             "VAULT_WAIT_SECONDS: expected seconds, found 'soon'",
+        ),
+        (
+            IN_VAULT | {"VAULT_CACERT": "/nowhere/ca.crt"},
+            "VAULT_CACERT: .*FileNotFoundError at /nowhere/ca.crt",
+        ),
+        (
+            IN_VAULT | {"VAULT_CACERT": __file__},
+            "VAULT_CACERT: expected a file of PEM certificates, found SSLError",
         ),
     ],
 )

@@ -5,14 +5,16 @@ VAULT_ROLE         role of the Kubernetes auth method
 VAULT_PATH_AUTH    login path, default auth/kubernetes/login; the mount point is what stands between
 VAULT_SECRET_PATH  KV v2 path as the HTTP API spells it: secret/data/mlops/base/data-fetch
 VAULT_TOKEN_FILE   the ServiceAccount's projected token; read anew at every login, because the
-kubelet rotates it VAULT_CACERT       certificate authority of Vault's address, where it is a
-private one VAULT_WAIT_SECONDS how long a sealed or absent Vault is waited for
+                   kubelet rotates it
+VAULT_CACERT       file with the certificate authority of Vault's address, where it is a private one
+VAULT_WAIT_SECONDS how long a sealed or absent Vault is waited for
 
 Endings: Vault sealed or away beyond the wait -> ServiceUnreachable (1); a refused login, a missing
 secret, a policy that does not allow the path -> WrongSettings (2). No message holds a token or a
 secret.
 """
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -79,6 +81,14 @@ class VaultSettings:
         except ValueError:
             raise WrongSettings(f"VAULT_WAIT_SECONDS: expected seconds, found {wait!r}") from None
         ca_file = environ.get("VAULT_CACERT")
+        if ca_file:
+            try:
+                ssl.create_default_context(cafile=ca_file)
+            except OSError as error:  # ssl.SSLError is one
+                raise WrongSettings(
+                    f"VAULT_CACERT: expected a file of PEM certificates, found {type(error).__name__} "
+                    f"at {ca_file}. Mount the authority of {address} there."
+                ) from None
         return cls(
             address=address,
             role=environ["VAULT_ROLE"],
