@@ -190,6 +190,30 @@ def test_the_step_that_looks_for_changes_writes_its_output(tmp_path: Path, base:
     assert output.read_text() == f"build={expected}\n"
 
 
+def test_the_step_that_looks_for_changes_fails_with_its_script(tmp_path: Path) -> None:
+    """A made-up stage ends the script with 1. A step that went on with `build=` would skip every test, all green."""
+    (step,) = [step for step in load("_stage")["jobs"]["changed"]["steps"] if step.get("id") == "changed"]
+    output = tmp_path / "output"
+    done = step_of(step, STAGE="no_such_stage", BASE="HEAD", HEAD="HEAD", GITHUB_OUTPUT=str(output))
+    assert done.returncode != 0 and "no stage no_such_stage" in done.stderr
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_secrets_come_from_an_environment_with_branches_of_its_own(file: Path) -> None:
+    """A repository's own secrets can be read by whoever may push a branch; GitHub's token is no such secret."""
+    workflow = load(file.stem)
+    for name, job in workflow["jobs"].items():
+        read = set(re.findall(r"secrets\.(\w+)", yaml.safe_dump(job))) - {"GITHUB_TOKEN"}
+        if "uses" in job:
+            # Named alike, or the called job would not find its environment's.
+            assert job.get("secrets", {}) == {one: f"${{{{ secrets.{one} }}}}" for one in read}, name
+        elif read:
+            assert job.get("environment") in {"staging", "production"}, name
+            declared = set(workflow["on"].get("workflow_call", {}).get("secrets", read))
+            assert read <= declared and all(one == one.upper() for one in declared), name
+
+
 def test_the_step_that_promotes_passes_one_commit_or_none(tmp_path: Path) -> None:
     """The commit is a person's input: as one word, never as text of the command."""
     scripts = tmp_path / "argo-apps" / "scripts"
