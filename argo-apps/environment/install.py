@@ -28,8 +28,11 @@ OF_THEIR_OWN = {
     "mlserver": "components/mlserver",
 }
 COMPONENTS = tuple(sorted((*ADDED, *OF_THEIR_OWN)))
-# What would put a secret into etcd and into every pod's environment.
-SECRETS = re.compile(r"(TOKEN|PASSWORD|SECRET_KEY|ACCESS_KEY|WEBHOOK_SECRET|HASH_KEY|MONGO_URI)$")
+# What would put a secret into etcd and into every pod's environment: a setting by its name, any value by its looks.
+SECRETS = re.compile(
+    r"(TOKEN|PASSWORD|SECRET|(SECRET|ACCESS|PRIVATE|HASH)_KEY|MONGO_URI)$", flags=re.IGNORECASE
+)
+CREDENTIALS = re.compile(r"-----BEGIN|https?://[^/?#\s]*@|//[^/?#\s]*:[^/?#\s]*@", flags=re.IGNORECASE)
 HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 KEYS: dict[str, type] = {
     "environment": str,
@@ -60,6 +63,13 @@ def checked(values: object) -> dict[str, Any]:
         found = values.get(key)
         if found is None or not isinstance(found, kind) or isinstance(found, bool):
             raise ValuesError(f"{key}: expected {kind.__name__}, found {found!r}")
+    written = values | {f"settings.{key}": value for key, value in values["settings"].items()}
+    for key, value in written.items():
+        if isinstance(value, str) and CREDENTIALS.search(value):
+            raise ValuesError(
+                f"{key}: holds a key or an address with a password, which belong into Vault (argo-apps/vault) "
+                "or, for the repository, into Argo CD's credential"
+            )
     if values["environment"] not in BRANCH_OF:
         raise ValuesError(f"environment: expected staging or production, found {values['environment']!r}")
     if not HOST.fullmatch(values["host"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,58 @@ def test_a_wrong_page_is_refused_by_name(
     done = install(repository, tmp_path, values | change)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+def secret_settings(repository: Path) -> set[str]:
+    """The environment names of all settings that hold a secret, of every stage."""
+    files = [*repository.glob("*/src/*/*.py"), *repository.glob("libs/*/src/*/*.py")]
+    found = re.findall(
+        r"^    (\w+): SecretStr\b", "\n".join(file.read_text() for file in files), re.MULTILINE
+    )
+    return {name.upper() for name in found}
+
+
+def test_no_secret_of_any_stage_gets_through(
+    repository: Path, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    names = secret_settings(repository)
+    assert {"GITHUB_TOKEN", "GITHUB_APP_PRIVATE_KEY", "DO_SPACES_SECRET_KEY", "RELOAD_TOKEN"} <= names
+    # An address without a password may stand on the page: the optional MLServer reads it there.
+    for name in names - {"MLFLOW_TRACKING_URI"}:
+        for spelled in (name, name.lower()):
+            done = install(repository, tmp_path, values | {"settings": values["settings"] | {spelled: "x"}})
+            assert (done.returncode, done.stdout) == (2, ""), spelled
+            assert f"settings.{spelled}: a secret belongs into Vault" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("settings.MLFLOW_TRACKING_URI", "https://bob:hunter2@mlflow.example.com"),
+        ("settings.PUBLIC_URL", "https://hunter2@prs.example.com/x"),
+        ("settings.DATA_ROOT", "S3A://bob:hunter2@bucket"),
+        ("settings.ANY", "-----BEGIN RSA PRIVATE KEY-----\nhunter2"),
+        ("repository", "https://bob:hunter2@github.com/example/pr-anomaly.git"),
+    ],
+)
+def test_a_value_that_looks_like_a_secret_is_refused_and_not_repeated(
+    repository: Path, tmp_path: Path, values: dict[str, Any], key: str, value: str
+) -> None:
+    if key.startswith("settings."):
+        values["settings"][key.removeprefix("settings.")] = value
+    else:
+        values[key] = value
+    done = install(repository, tmp_path, values)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{key}: holds a key or an address with a password" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_addresses_without_a_password_pass(repository: Path, tmp_path: Path, values: dict[str, Any]) -> None:
+    values["repository"] = "ssh://git@git.example.com:2222/team/pr-anomaly.git"
+    values["settings"] |= {"MLFLOW_TRACKING_URI": "http://mlflow:5000", "CONTACT": "team@example.com"}
+    done = install(repository, tmp_path, values)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_missing_value_is_named(repository: Path, tmp_path: Path, values: dict[str, Any]) -> None:
