@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from rendering import render
+from rendering import RENDERED, render
 
 PARTS = ("minio", "mlflow", "mlserver")
 Objects = list[dict[str, Any]]
@@ -49,6 +49,21 @@ def test_nobody_else_gets_in(part: tuple[str, Objects]) -> None:
     assert policy["spec"]["podSelector"] == {} and policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
     for rule in policy["spec"]["ingress"]:
         assert rule["from"] and rule["ports"]
+
+
+def test_names_are_asked_for_wherever_the_resolver_runs(repository: Path) -> None:
+    """A node-local one has the node's network or a link-local address: a selector of pods would never match it."""
+    found = []
+    for folder in RENDERED:
+        for policy in kinds(
+            list(yaml.safe_load_all(render(repository / "argo-apps" / folder))), "NetworkPolicy"
+        ):
+            for rule in policy["spec"].get("egress", []):
+                if any(port["port"] == 53 for port in rule.get("ports", [])):
+                    found.append(folder)
+                    expected = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
+                    assert rule == {"ports": expected}, policy["metadata"]["name"]
+    assert found == [folder for folder in RENDERED if folder != "components/minio"]  # which calls nobody
 
 
 def test_they_are_applications_of_their_own(repository: Path) -> None:

@@ -11,7 +11,7 @@ from rendering import render
 Objects = list[dict[str, Any]]
 # Peer by its labels, "" for any; and port.
 Way = tuple[str, int]
-DNS = ("kube-system", 53)
+DNS = ("", 53)
 STEP: set[Way] = {DNS, ("", 443), ("", 6443), ("", 8200)}
 MONGODB, MINIO, MLFLOW = ("", 27017), ("", 9000), ("", 5000)
 SERVING, BUS, BUS_ITSELF = ("model-serving", 8080), ("drift-eventbus", 4222), ("drift-eventbus", 6222)
