@@ -52,6 +52,9 @@ class Metrics:
         # Imported here: the library decides on multiprocess mode when it is imported.
         import prometheus_client as prometheus
 
+        from model_serving import metric_files
+
+        metric_files.install()
         self.registry = prometheus.CollectorRegistry()
         host = re.sub(r"[^A-Za-z0-9_.-]", "", os.environ.get("HOSTNAME") or socket.gethostname())
         self.instance = f"{host}-{os.getppid()}"
@@ -137,7 +140,7 @@ class Metrics:
         while not self._stop.wait(ADD_UP_SECONDS):
             try:
                 self.add_up()
-            except Exception:  # a full disk under the shared files must not end the counting for good
+            except Exception:  # what is wrong with one number must not end the counting for good
                 get_logger().exception("Metrics could not be added up")
 
     def serving(self, model: str, version: str, before: str | None) -> None:
