@@ -298,6 +298,37 @@ def test_large_bodies_are_answered_one_at_a_time_beside_the_loop() -> None:
     close_worker(worker, ends)
 
 
+def turn(worker: EventWorker) -> None:
+    """What the loop does between two looks at its connections."""
+    for key, mask in worker.selector.select(0):
+        worker._ready(key.data, mask)
+    if worker.joined:
+        worker._answer_together()
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_a_client_that_says_it_sends_no_more_gets_its_answers(
+    ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "model_serving.worker.TOGETHER_BYTES", 2000
+    )  # so two a turn, the others see the end first
+    worker = make_worker(Joining())
+    ends = [socket.socketpair() for _ in range(5)]
+    for pair in ends:
+        feed(worker, pair, b"")
+        pair[1].sendall(post(b"x" * 900) * ahead)
+        pair[1].shutdown(socket.SHUT_WR)
+    while worker.connections:
+        turn(worker)
+    for _, theirs in ends:
+        data = b""
+        while part := theirs.recv(65536):
+            data += part
+        assert data.count(b"HTTP/1.1 200 OK") == ahead
+    close_worker(worker, ends)
+
+
 def test_a_body_that_runs_in_the_loop_alone_is_small() -> None:
     app = Idle()
     app.runs_inline = lambda method, path: True  # type: ignore[method-assign]

@@ -224,7 +224,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         events = 0
         if connection.out:
             events = selectors.EVENT_WRITE
-        elif not connection.busy and not self._must_pause(connection):
+        elif connection.closing or not (connection.busy or connection.behind or self._must_pause(connection)):
             events = selectors.EVENT_READ
         if events == connection.events:
             return
@@ -242,7 +242,11 @@ class EventWorker(Worker):  # type: ignore[misc]
     def _ready(self, connection: Connection, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
             self._send(connection)
-        elif mask & selectors.EVENT_READ:
+        elif connection.busy:
+            # It has joined, so it is still watched. What comes now, be it the end, is read when it is answered: a
+            # client may say that it sends no more and still wait for its answer.
+            self._watch(connection)
+        else:
             self._receive(connection)
 
     def _receive(self, connection: Connection) -> None:
