@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from rendering import GOLDEN, RENDERED, render, without_release
+
+IGNORE_DISRUPTION = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
 
 @pytest.fixture(scope="module")
@@ -130,15 +133,54 @@ def test_exit_codes_decide_what_a_job_does(part: tuple[str, list[dict[str, Any]]
     assert crons
     for spec in [*jobs, *crons]:
         ignore, fail = spec["podFailurePolicy"]["rules"]
-        assert ignore == {
-            "action": "Ignore",
-            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-        }
+        assert ignore == IGNORE_DISRUPTION
         container = spec["template"]["spec"]["containers"][0]["name"]
         assert fail["onExitCodes"] == {"containerName": container, "operator": "In", "values": [2, 3, 5]}
     for spec in jobs:
         assert "ttlSecondsAfterFinished" not in spec
         assert spec["backoffLimit"] >= 2
+
+
+IN_SECONDS = {"s": 1, "m": 60, "h": 3600}
+# Beside the time that its command is given a try pulls the image, waits for Vault and finishes its last unit of work.
+AROUND_A_TRY = 300
+
+
+def bounded(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any], float, int]]:
+    """(name, what has activeDeadlineSeconds, seconds that its command is given, its tries) of all with such a bound."""
+    found = []
+    for o in objects:
+        name, spec = o["metadata"]["name"], o.get("spec", {})
+        jobs = {
+            "Job": lambda s: [s],
+            "CronJob": lambda s: [s["jobTemplate"]["spec"]],
+            "AnalysisTemplate": lambda s: [metric["provider"]["job"]["spec"] for metric in s["metrics"]],
+        }.get(o["kind"], lambda _: [])(spec)
+        # An analysis has one try of its own, and a second where a node was drained in the midst of it.
+        held = [
+            (job, job["template"]["spec"]["containers"][0], max(job["backoffLimit"], 1) + 1) for job in jobs
+        ]
+        # A step's deadline is that of each of its pods.
+        steps = spec["templates"] if o["kind"] == "WorkflowTemplate" else []
+        held += [(step, step["container"], 1) for step in steps if "container" in step]
+        for holder, container, tries in held:
+            args = container.get("args", [])
+            for flag in {"--max-duration", "--seconds"} & {*args}:
+                given = re.fullmatch(r"(\d+)([smh]?)", args[args.index(flag) + 1])
+                assert given, f"{name}: {flag}"
+                found.append((name, holder, int(given[1]) * IN_SECONDS[given[2] or "s"], tries))
+    return found
+
+
+def test_a_deadline_leaves_room_for_every_try(part: tuple[str, list[dict[str, Any]]]) -> None:
+    folder, objects = part
+    found = bounded(objects)
+    assert (
+        len(found) == {"base": 3, "drift": 1}[folder]
+    )  # fetching's Job and CronJob, the watch; the step fetch
+    for name, holder, seconds, tries in found:
+        pauses = sum(min(10 * 2**number, 360) for number in range(tries - 1))  # the Job controller's own
+        assert holder["activeDeadlineSeconds"] >= tries * (seconds + AROUND_A_TRY) + pauses, name
 
 
 def test_jobs_come_before_the_rollout_and_the_cron_jobs(objects: list[dict[str, Any]]) -> None:
@@ -174,7 +216,8 @@ def test_blue_green_waits_for_an_analysis_and_for_a_person(objects: list[dict[st
     for template in [o for o in objects if o["kind"] == "AnalysisTemplate"]:
         (metric,) = template["spec"]["metrics"]
         assert (metric["failureLimit"], metric["consecutiveErrorLimit"], metric["count"]) == (0, 0, 1)
-        assert metric["provider"]["job"]["spec"]["backoffLimit"] == 0
+        job = metric["provider"]["job"]["spec"]
+        assert (job["backoffLimit"], job["podFailurePolicy"]) == (0, {"rules": [IGNORE_DISRUPTION]})
 
 
 @pytest.mark.parametrize("private", ["/metrics", "/reload", "/simulate-drift"])
