@@ -31,7 +31,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ class HoldOut:
         reference = self.reference
         window = read_window(
             FolderStore(root), reference.names, reference.model_version,
-            hours=24, most_rows=len(pulls), now=datetime.now(UTC),
+            since=datetime.now(UTC) - timedelta(hours=24), most_rows=len(pulls),
         )  # fmt: skip
         if len(window) != len(pulls):
             raise SystemExit(f"{name}: {len(pulls)} pull requests were scored, {len(window)} rows recorded")

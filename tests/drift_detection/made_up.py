@@ -25,6 +25,7 @@ FEATURES = (
     ("words", "title"),
 )
 NAMES = tuple(name for name, _ in FEATURES)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 RUN_ID = "20261101T000000Z"
 
 
@@ -70,20 +71,21 @@ def make_model(folder: Path, *, n: int = 2_000, run_id: str = RUN_ID) -> Path:
     return folder
 
 
-def make_registry(file: Path, models: dict[str, Path], **aliases: str) -> str:
-    """MLflow's SQLite file with these versions and aliases; the tracking URI."""
+def make_registry(file: Path, models: dict[str, Path], *, at: datetime = LONG_AGO, **aliases: str) -> str:
+    """MLflow's SQLite file with these versions, registered then, and aliases; the tracking URI."""
     with sqlite3.connect(file) as connection:
         connection.executescript(
             "CREATE TABLE IF NOT EXISTS registered_model_aliases"
             " (alias VARCHAR(256), version INTEGER, name VARCHAR(256));"
             "CREATE TABLE IF NOT EXISTS model_versions (name VARCHAR(256), version INTEGER, source VARCHAR(500),"
-            " storage_location VARCHAR(500));"
+            " storage_location VARCHAR(500), creation_time BIGINT);"
             "CREATE TABLE IF NOT EXISTS model_version_tags (key TEXT, value TEXT, name TEXT, version INTEGER);"
             "DELETE FROM registered_model_aliases; DELETE FROM model_versions;"
         )
         for version, folder in models.items():
             connection.execute(
-                "INSERT INTO model_versions VALUES (?, ?, ?, ?)", (MODEL, version, "", str(folder))
+                "INSERT INTO model_versions VALUES (?, ?, ?, ?, ?)",
+                (MODEL, version, "", str(folder), int(at.timestamp() * 1000)),
             )
         for alias, version in aliases.items():
             connection.execute(

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,8 @@ def test_what_the_service_records_is_what_is_read(repository: Path, tmp_path: Pa
         process.wait(60)
         log.close()
     names = ("lines", "newcomer", "title_words")
-    found = read_window(FolderStore(tmp_path), names, "7", hours=1, most_rows=100, now=datetime.now(UTC))
+    since = datetime.now(UTC) - timedelta(hours=1)
+    found = read_window(FolderStore(tmp_path), names, "7", since=since, most_rows=100)
     assert len(found) == 30 and found.values.shape == (30, 3)
     expected = sorted(score["reconstruction_error"] for score in scores)
     np.testing.assert_allclose(np.sort(found.errors), expected, rtol=1e-6)

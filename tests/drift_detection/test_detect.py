@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from drift_detection.__main__ import main
 from drift_detection.store import FolderStore
-from made_up import MODEL, publish_run, record, rows, traffic_file
+from made_up import MODEL, make_registry, publish_run, record, rows, traffic_file
 from stage_runtime.exits import ExitCode, ServiceUnreachable, UnusableInput, WrongSettings
 
 from drift_detection import page, retrainings
@@ -141,6 +141,32 @@ def test_too_few_rows_of_the_served_version(place: Place, rng: np.random.Generat
     report = place.latest()
     assert (report["state"], report["drift_score"]) == ("too few rows", None)
     assert report["window"]["other_versions"] == {"2": 400}
+
+
+def test_no_traffic_from_before_the_version_was_registered_is_read(
+    place: Place, model_folder: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that was promoted just now has no rows, and the week holds thousands of files."""
+    now = datetime.now(UTC)
+    for minutes in range(1, 60):
+        record(place.root, rows(rng, 1), at=now - timedelta(minutes=minutes))
+    make_registry(Path(place.registry.removeprefix("sqlite:///")), {"2": model_folder}, at=now, champion="2")
+    reads: list[str] = []
+    read = FolderStore.read
+
+    def counted(store: FolderStore, path: str) -> bytes | None:
+        reads.append(path)
+        return read(store, path)
+
+    monkeypatch.setattr(FolderStore, "read", counted)
+    place.detect()
+    assert place.latest()["window"]["rows"] == 0
+    assert [path for path in reads if path.startswith("traffic/")] == []
+    # Its own rows are.
+    record(place.root, rows(rng, 150), version="2")
+    place.detect()
+    assert place.latest()["window"]["rows"] == 150
+    assert len([path for path in reads if path.startswith("traffic/")]) == 1
 
 
 def test_no_traffic_at_all(place: Place) -> None:

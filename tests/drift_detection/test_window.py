@@ -1,5 +1,6 @@
 import io
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,8 +16,21 @@ from stage_runtime.exits import UnusableInput
 NOW = datetime(2026, 11, 23, 0, 30, tzinfo=UTC)
 
 
+class Counting(FolderStore):
+    """Notes what is read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.reads: list[str] = []
+
+    def read(self, path: str) -> bytes | None:
+        self.reads.append(path)
+        return super().read(path)
+
+
 def read(root: Path, *, hours: float = 24, most_rows: int = 1_000, version: str = "1") -> Window:
-    return read_window(FolderStore(root), NAMES, version, hours=hours, most_rows=most_rows, now=NOW)
+    since = NOW - timedelta(hours=hours)
+    return read_window(FolderStore(root), NAMES, version, since=since, most_rows=most_rows)
 
 
 def test_the_newest_rows_of_the_version(root: Path, rng: np.random.Generator) -> None:
@@ -38,17 +52,11 @@ def test_no_more_files_are_read_than_it_takes(root: Path, rng: np.random.Generat
     # Written late, but within the time that a write may take: its rows may be newer than others'.
     record(root, rows(rng, 60), at=NOW - timedelta(minutes=9))
     old = record(root, rows(rng, 60), at=NOW - timedelta(hours=3))
-    reads: list[str] = []
-
-    class Counting(FolderStore):
-        def read(self, path: str) -> bytes | None:
-            reads.append(path)
-            return super().read(path)
-
-    window = read_window(Counting(root), NAMES, "1", hours=24, most_rows=50, now=NOW)
-    assert len(window) == 50
-    assert reads[0].endswith(newest.name)
-    assert not [path for path in reads if path.endswith(old.name)]
+    store = Counting(root)
+    window = read_window(store, NAMES, "1", since=NOW - timedelta(hours=24), most_rows=50)
+    assert len(window) == 50 and window.unread == 0
+    assert store.reads[0].endswith(newest.name)
+    assert not [path for path in store.reads if path.endswith(old.name)]
 
 
 def test_a_flood_is_read_past(root: Path, rng: np.random.Generator) -> None:
@@ -70,8 +78,31 @@ def test_a_flood_is_read_past(root: Path, rng: np.random.Generator) -> None:
 def test_an_endless_flood_is_not_read_to_its_end(root: Path, rng: np.random.Generator) -> None:
     record(root, rows(rng, 50), at=NOW - timedelta(hours=3))
     record(root, np.zeros((MOST_LOOKED_AT * 10, len(NAMES)), np.float32), at=NOW - timedelta(minutes=40))
-    assert len(read(root, most_rows=10)) == 1
-    assert len(read(root, most_rows=11)) == 11
+    assert (len(read(root, most_rows=10)), read(root, most_rows=10).unread) == (1, 1)
+    assert (len(read(root, most_rows=11)), read(root, most_rows=11).unread) == (11, 0)
+
+
+def test_rows_of_other_versions_are_not_read_to_their_end(root: Path, rng: np.random.Generator) -> None:
+    """Gone back to version 1 by hand: what it scored before lies behind a week of version 2."""
+    record(root, rows(rng, 50), at=NOW - timedelta(hours=3))
+    for minutes in (40, 30):
+        record(root, rows(rng, MOST_LOOKED_AT * 5), at=NOW - timedelta(minutes=minutes), version="2")
+    record(root, rows(rng, 5), at=NOW)
+    assert (len(read(root, most_rows=10)), read(root, most_rows=10).unread) == (5, 1)
+    assert (len(read(root, most_rows=11)), read(root, most_rows=11).unread) == (11, 0)
+
+
+def test_what_was_read_in_time_is_the_window(
+    root: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many small files there are, and however slow the store."""
+    for minutes in range(20):
+        record(root, rows(rng, 1), at=NOW - timedelta(minutes=minutes))
+    store = Counting(root)
+    monkeypatch.setattr(time, "monotonic", lambda: 10.0 * len(store.reads))
+    since = NOW - timedelta(hours=24)
+    window = read_window(store, NAMES, "1", since=since, most_rows=100, most_seconds=120)
+    assert (len(store.reads), len(window), window.unread) == (12, 12, 8)
 
 
 def test_a_column_that_is_not_there_is_missing(root: Path, rng: np.random.Generator) -> None:

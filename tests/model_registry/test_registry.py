@@ -2,6 +2,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,9 +23,9 @@ def database(tmp_path: Path) -> Path:
         connection.executescript(
             "CREATE TABLE registered_model_aliases (alias VARCHAR(256), version INTEGER, name VARCHAR(256));"
             "CREATE TABLE model_versions (name VARCHAR(256), version INTEGER, source VARCHAR(500),"
-            " storage_location VARCHAR(500));"
-            f"INSERT INTO model_versions VALUES ('{NAME}', 3, 'models:/m-1', '/store/m-1/artifacts');"
-            f"INSERT INTO model_versions VALUES ('{NAME}', 4, '/store/m-2', NULL);"
+            " storage_location VARCHAR(500), creation_time BIGINT);"
+            f"INSERT INTO model_versions VALUES ('{NAME}', 3, 'models:/m-1', '/store/m-1/artifacts', 1795400000500);"
+            f"INSERT INTO model_versions VALUES ('{NAME}', 4, '/store/m-2', NULL, 1795400600000);"
             "CREATE TABLE model_version_tags (key VARCHAR(250), value TEXT, name VARCHAR(256), version INTEGER);"
             f"INSERT INTO model_version_tags VALUES ('gate', 'passed', '{NAME}', 3), ('gate', 'refused', '{NAME}', 4);"
             f"INSERT INTO registered_model_aliases VALUES ('champion', 3, '{NAME}'), ('candidate', 4, '{NAME}');"
@@ -43,6 +44,13 @@ def test_the_tags_of_a_version(database: Path) -> None:
     registry = open_registry(f"sqlite:///{database}")
     assert registry.tags(registry.resolve(NAME, "candidate")) == {"gate": "refused"}
     assert registry.tags(ModelVersion(NAME, "9", "")) == {}
+
+
+def test_when_a_version_was_registered(database: Path) -> None:
+    registry = open_registry(f"sqlite:///{database}")
+    assert registry.registered_at(ModelVersion(NAME, "3", "")) == datetime.fromtimestamp(1795400000.5, UTC)
+    with pytest.raises(UnusableInput, match="Was it deleted"):
+        registry.registered_at(ModelVersion(NAME, "9", ""))
 
 
 @pytest.mark.parametrize(("name", "alias"), [(NAME, "nobody"), ("other", "champion")])
@@ -98,7 +106,12 @@ def server() -> Iterator[str]:
         "registered-models/alias champion": (200, {"model_version": {"name": NAME, "version": "5"}}),
         "model-versions/get-download-uri": (200, {"artifact_uri": "mlflow-artifacts:/1/models/m-5/artifacts"}),
         "model-versions/get": (
-            200, {"model_version": {"version": "5", "tags": [{"key": "gate", "value": "passed"}]}},
+            200,
+            {
+                "model_version": {
+                    "version": "5", "creation_timestamp": 1795400000500, "tags": [{"key": "gate", "value": "passed"}],
+                }
+            },
         ),
         "registered-models/alias candidate": (
             400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "Registered model alias candidate not found."},
@@ -125,6 +138,7 @@ def test_the_alias_of_a_server(server: str) -> None:
 def test_the_tags_of_a_version_on_a_server(server: str) -> None:
     registry = open_registry(server)
     assert registry.tags(ModelVersion(NAME, "5", "")) == {"gate": "passed"}
+    assert registry.registered_at(ModelVersion(NAME, "5", "")) == datetime.fromtimestamp(1795400000.5, UTC)
     Replies.replies["model-versions/get"] = (200, {"model_version": {"version": "5"}})
     assert registry.tags(ModelVersion(NAME, "5", "")) == {}
     Replies.replies["model-versions/get"] = (404, {"error_code": "RESOURCE_DOES_NOT_EXIST"})

@@ -74,13 +74,16 @@ def _window(settings: DetectSettings, store: Store, reference: Reference, now: d
         content = read_address(settings.current_data_path, store, settings.s3_access)
         return window_of_file(content, settings.current_data_path, reference.names)
     traffic = open_store(settings.data_dir, settings.s3_access) if settings.data_dir else store
+    since = now - timedelta(hours=settings.window_hours)
+    if reference.registered_at is not None:
+        since = max(since, reference.registered_at)
     return read_window(
         traffic,
         reference.names,
         reference.model_version,
-        hours=settings.window_hours,
+        since=since,
         most_rows=settings.window_rows,
-        now=now,
+        most_seconds=settings.read_seconds,
     )
 
 

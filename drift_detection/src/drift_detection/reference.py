@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ class FeatureBins:
 class Reference:
     """quantiles [k]: errors of unseen rows at evenly spaced ranks, of which there were ``score_rows``.
 
-    preprocess_run_id: the run that the model was trained on, where the card says so.
+    preprocess_run_id: the run that the model was trained on, where the card says so. registered_at: of a version
+    that an alias names.
     """
 
     model_name: str
@@ -55,6 +57,7 @@ class Reference:
     score_rows: int
     features: tuple[FeatureBins, ...]
     preprocess_run_id: str | None
+    registered_at: datetime | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,8 +67,9 @@ class Reference:
 
 def of_registry(settings: RegistrySettings, alias: str) -> Reference:
     """The reference of the version that an alias names now."""
-    found = open_registry(settings.mlflow_tracking_uri).resolve(settings.model_name, alias)
-    return of_version(settings, found)
+    registry = open_registry(settings.mlflow_tracking_uri)
+    found = registry.resolve(settings.model_name, alias)
+    return replace(of_version(settings, found), registered_at=registry.registered_at(found))
 
 
 def of_version(settings: RegistrySettings, found: ModelVersion) -> Reference:

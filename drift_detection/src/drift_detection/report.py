@@ -63,6 +63,7 @@ def _window(window: Window, verdict: Verdict) -> dict[str, Any]:
         "flag_rate": _round(float(window.flags.mean())) if len(window) else None,
         "other_versions": window.other_versions,
         "unreadable_files": window.unreadable,
+        "unread_files": window.unread,
     }
 
 
@@ -93,6 +94,7 @@ def sentence(report: Mapping[str, Any]) -> str:
         others = sum(window["other_versions"].values())
         more = f"; {others} rows are of other versions" if others else ""
         more += f"; {window['repeated_rows']} more repeat them" if window["repeated_rows"] else ""
+        more += f"; {window['unread_files']} older files were not read" if window["unread_files"] else ""
         return f"no verdict: {window['rows']} rows, worth {window['effective_rows']:.0f}{more}"
     groups = [group["name"] for group in report["groups"] if group["drifted"]]
     parts = [f"drift score {report['drift_score']:.2f}"]

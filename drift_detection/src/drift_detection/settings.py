@@ -68,6 +68,11 @@ class DetectSettings(RegistrySettings, CoolDown):
 
     window_hours: float = Field(default=168.0, gt=0, description="rows older than this are not looked at")
     window_rows: int = Field(default=1_000, ge=100, description="newest rows that make the window, at most")
+    read_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="longest time for reading recorded rows; then those that were read are judged",
+    )
     min_rows: int = Field(
         default=100, ge=50, description="no verdict on fewer; a row that comes again counts as a part of one"
     )

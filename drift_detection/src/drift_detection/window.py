@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,8 @@ TRAFFIC = "traffic"
 REQUIRED = ("scored_at", "model_version", "reconstruction_error", "is_anomaly")
 # A file is written within a minute or so after its newest row; beyond, its rows are older than it says.
 LATEST_WRITE = timedelta(minutes=15)
-# So many times the window's rows are looked at, at most: a flood larger than that leaves a smaller window.
+# So many times the window's rows are looked at, at most: a larger flood, or as many of other versions, leaves a
+# smaller window.
 MOST_LOOKED_AT = 100
 
 
@@ -36,8 +38,9 @@ class Window:
     """Rows of one model version, newest first.
 
     values [n, features] float32, NaN for missing; errors [n]; flags [n]; scored_at [n] milliseconds since 1970.
-    other_versions: rows within the window's hours that another version scored. unreadable: files left out.
-    repeated: rows left out because the window has enough of their equals.
+    other_versions: rows of the same time that another version scored. unreadable: files left out. repeated: rows
+    left out because the window has enough of their equals. unread: older files that it would have taken to fill the
+    window and that were not looked at, as there are too many.
     """
 
     values: np.ndarray
@@ -47,6 +50,7 @@ class Window:
     other_versions: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
     repeated: int = 0
+    unread: int = 0
 
     def __len__(self) -> int:
         return len(self.errors)
@@ -81,23 +85,30 @@ class Window:
 
 
 def read_window(
-    store: Store, names: Sequence[str], version: str, *, hours: float, most_rows: int, now: datetime
+    store: Store,
+    names: Sequence[str],
+    version: str,
+    *,
+    since: datetime,
+    most_rows: int,
+    most_seconds: float = math.inf,
 ) -> Window:
-    """The newest ``most_rows`` rows of ``version`` that were scored within the last hours.
+    """The newest ``most_rows`` rows of ``version`` that were scored since then, as far as the seconds suffice.
 
     names: the features in the order of the model; a column that a file lacks is missing in all its rows.
     """
-    since = now - timedelta(hours=hours)
+    end = time.monotonic() + most_seconds
     most_copies = max(1, math.ceil(LARGEST_SHARE * most_rows))
     window = _window(pa.table(_nothing(names)), names)
     others: Counter[str] = Counter()
-    unreadable = looked_at = 0
-    for entry in _newest_first(store, since):
+    unreadable = unread = looked_at = 0
+    entries = _newest_first(store, since)
+    for position, entry in enumerate(entries):
         full = len(window) >= most_rows
         if full and entry.modified + LATEST_WRITE < _moment(window.scored_at[-1]):
             break
-        if looked_at >= MOST_LOOKED_AT * most_rows:
-            get_logger().warning("Nearly all rows are equal: no older ones are looked at", rows=looked_at)
+        if looked_at >= MOST_LOOKED_AT * most_rows or time.monotonic() >= end:
+            unread = len(entries) - position
             break
         found = _read(store, entry, names, version, since)
         if found is None:
@@ -105,12 +116,20 @@ def read_window(
             continue
         table, versions = found
         others.update(versions)
-        looked_at += table.num_rows
+        looked_at += len(versions)
         window = _joined(window, _window(table, names)).newest(most_rows, most_copies)
     others.pop(version, None)
     if unreadable:
         get_logger().warning("Traffic files that are no Parquet of ours were left out", files=unreadable)
-    return replace(window, other_versions=dict(others), unreadable=unreadable).without_floods()
+    if unread:
+        get_logger().warning(
+            "Too much traffic that is of other versions or repeats itself: the older is not looked at",
+            rows_looked_at=looked_at,
+            rows_found=len(window),
+            files_not_read=unread,
+        )
+    window = replace(window, other_versions=dict(others), unreadable=unreadable, unread=unread)
+    return window.without_floods()
 
 
 def window_of_file(content: bytes, shown: str, names: Sequence[str]) -> Window:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -43,6 +44,9 @@ class Registry(Protocol):
 
     def tags(self, model: ModelVersion) -> dict[str, str]:
         """The version's tags, such as the gate's verdict; raises as ``resolve`` does."""
+
+    def registered_at(self, model: ModelVersion) -> datetime:
+        """When the version was registered: before that nobody served it. Raises as ``resolve`` does."""
 
 
 def open_registry(tracking_uri: str) -> Registry:
@@ -118,10 +122,17 @@ class RestRegistry:
         return ModelVersion(name, version, place["artifact_uri"])
 
     def tags(self, model: ModelVersion) -> dict[str, str]:
+        return {tag["key"]: tag["value"] for tag in self._version(model).get("tags", ())}
+
+    def registered_at(self, model: ModelVersion) -> datetime:
+        return _moment(self._version(model)["creation_timestamp"])
+
+    def _version(self, model: ModelVersion) -> dict[str, Any]:
         found = self._read("model-versions/get", {"name": model.name, "version": model.version})
         if found is None:
             raise no_such_version(model, self.http.base)
-        return {tag["key"]: tag["value"] for tag in found["model_version"].get("tags", ())}
+        version: dict[str, Any] = found["model_version"]
+        return version
 
     def _read(self, call: str, params: dict[str, str]) -> dict[str, Any] | None:
         reply = self.http.get(f"/api/2.0/mlflow/{call}", params)
@@ -171,6 +182,15 @@ class SqliteRegistry:
         )
         return {str(key): str(value) for key, value in rows}
 
+    def registered_at(self, model: ModelVersion) -> datetime:
+        rows = self._read(
+            "SELECT creation_time FROM model_versions WHERE name = ? AND version = ?",
+            (model.name, model.version),
+        )
+        if not rows:
+            raise no_such_version(model, str(self.file))
+        return _moment(rows[0][0])
+
     def _read(self, query: str, values: tuple[str, ...]) -> list[tuple[Any, ...]]:
         if not self.file.is_file():
             raise ServiceUnreachable(
@@ -209,6 +229,10 @@ def no_such_version(model: ModelVersion, where: str) -> UnusableInput:
     return UnusableInput(
         f"Registry {where}: expected version {model.version} of the model {model.name!r}, found none. Was it deleted?"
     )
+
+
+def _moment(milliseconds: int | str) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
 
 
 def _database_error(file: Path, error: sqlite3.OperationalError) -> StageError:
