@@ -237,8 +237,8 @@ def _fitted(values: np.ndarray, profile: CorpusProfile) -> Preprocessor:
 
 def _write_history(folder: Path, authors: list[tuple[Any, ...]], repositories: list[tuple[Any, ...]]) -> None:
     for name, columns, rows in (
-        ("authors", ("repo_name", "author_key", "opened", "merged"), authors),
-        ("repositories", ("repo_name", "month", "norms"), repositories),
+        ("authors", ("repo_key", "author_key", "opened", "merged"), authors),
+        ("repositories", ("repo_key", "month", "norms"), repositories),
     ):
         target = folder / "history" / name
         target.mkdir(parents=True)

@@ -40,6 +40,13 @@ def test_the_newest_tenth_of_each_repository_validates() -> None:
     assert not any(mask.any() for mask in made.parts(keys(later)).values())
 
 
+def test_a_repository_in_two_spellings_is_one() -> None:
+    rows = [("big/one" if day % 2 else "Big/One", day, "train") for day in range(60)]
+    made = plan(rows)
+    assert made.cuts.keys() == {"big/one"}
+    assert made.parts(keys(rows))["validation"].tolist() == [False] * 54 + [True] * 6
+
+
 def test_small_repositories_are_cut_together() -> None:
     rows = [(f"small/{day % 20}", day, "train") for day in range(100)]
     made = plan(rows)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pr_features.history import History, HistoryState, author_key, epoch_second, month_of
+from pr_features.history import History, HistoryState, author_key, epoch_second, month_of, repo_key
 from pr_features.norms import NO_NORMS
 
 START = datetime(2024, 1, 31, 23, 59, 58, tzinfo=UTC)
@@ -63,6 +63,22 @@ def test_unknown_author_and_unknown_repository() -> None:
     assert state.lookup(document("a/a", None, later)) == History()
     assert state.lookup(document("a/a", 9, later)) == History(0, 0, 0, NO_NORMS)
     assert state.lookup(document("x/x", 1, later)) == History(0, 0, 0, NO_NORMS)
+
+
+@pytest.mark.parametrize("spelling", ["bitcoin-core/secp256k1", "Bitcoin-Core/Secp256k1"])
+def test_a_repository_is_known_in_any_spelling(spelling: str) -> None:
+    key = repo_key("Bitcoin-Core/secp256k1")
+    state = HistoryState.pack([(key, "1", [5, 7], [9])], [(key, 0, [2.0] * len(NO_NORMS))])
+    assert state.lookup(document(spelling, 1, START)) == History(2, 1, 0, (2.0,) * len(NO_NORMS))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_key_is_the_same_by_every_library(name: str) -> None:
+    key = repo_key(name)
+    assert key == repo_key(key) and len(key) == len(name)
+    if name.isascii():
+        assert key == name.lower()
+    assert repo_key("İ/Ä\u212aB") == "İ/Ä\u212ab", "what is lower case of these is told differently"
 
 
 def test_norms_are_those_of_the_greatest_month_not_after() -> None:

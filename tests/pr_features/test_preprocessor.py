@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from pr_features.history import History
-from pr_features.preprocessor import Preprocessor, WrongPreprocessor
+from pr_features.preprocessor import Preprocessor, WrongPreprocessor, squashed
 from pr_features.profile import CorpusProfile
-from pr_features.registry import NAMES
+from pr_features.registry import FEATURES, NAMES, NO_PAST
 from pr_features.rows import row
 
 Pull = Callable[..., dict[str, Any]]
@@ -59,6 +59,43 @@ def test_a_missing_value_is_neutral_and_has_an_indicator(preprocessor: Preproces
     assert known[NAMES.index("lines_per_file")] > 0 == unknown[NAMES.index("lines_per_file")]
     assert known[indicator] == unknown[indicator] < 0, "sizes are missing together: the first one tells"
     assert one_value(preprocessor, "additions_here", math.nan)[indicator] > 0
+
+
+def fitted_on(preprocessor: Preprocessor, deleted: float, no_age: float) -> Preprocessor:
+    """The same, fitted on rows of which these shares have a deleted author, and no account's age for any reason."""
+    missing = [
+        {"account_age": no_age}.get(feature.name, deleted if feature.missing == NO_PAST else 0.0)
+        for feature in FEATURES
+    ]
+    return Preprocessor(preprocessor.profile, preprocessor.mean, preprocessor.std, missing)
+
+
+@pytest.mark.parametrize(
+    ("deleted", "no_age"), [(0.0, 0.0), (0.25, 0.25), (0.25, 0.5), (0.25, 1.0), (0.0, 1.0), (1.0, 1.0)]
+)
+def test_a_deletion_that_came_later_shows_nowhere(
+    preprocessor: Preprocessor, pull: Pull, deleted: float, no_age: float
+) -> None:
+    fitted = fitted_on(preprocessor, deleted, no_age)
+    ghost = pull(author_login=None, author_id=None, author_type=None)
+    hashed, robot = pull(author_id=2**60), pull(author_type="Bot")
+    gone, person, *aged = fitted.rows_matrix(
+        [row(one, History(), fitted.profile) for one in (ghost, pull(), hashed, robot)]
+    )
+    author = [index for index, feature in enumerate(FEATURES) if feature.block == "author"]
+    indicator = fitted.columns.index("account_age_missing")
+    assert gone[[*author, indicator]].tolist() == [0.0] * (len(author) + 1)
+    # The others are held against people whom GitHub knows: so many of these have no age.
+    usual = (no_age - deleted) / (1 - deleted) if deleted < 1 else 0.0
+    scale = max(math.sqrt(usual * (1 - usual)), 0.1)
+    for one, missing in ((person, 0.0), *((one, 1.0) for one in aged)):
+        expected = squashed(np.array([(missing - usual) / scale]))[0]
+        assert one[indicator] == pytest.approx(expected, rel=1e-6)
+    if deleted == no_age < 1:
+        assert person[indicator] == 0.0 < aged[0][indicator], "of those whom GitHub knows each has an age"
+    # All else is as with the author.
+    rest = [i for i in range(len(fitted.columns)) if i not in {*author, indicator}]
+    assert gone[rest].tobytes() == person[rest].tobytes()
 
 
 def test_what_training_never_saw_says_nothing(preprocessor: Preprocessor) -> None:

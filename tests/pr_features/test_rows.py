@@ -114,7 +114,7 @@ def test_a_deleted_account_is_no_newcomer(pull: Pull) -> None:
     bins = norm_bins(Facts(ghost, 0, 0, 0))
     assert [bins[QUANTITIES.index(name)] for name in ("newcomer", "unmerged_author")] == [None, None]
     assert None not in norm_bins(Facts(stranger, 0, 0, 0))
-    # One indicator says so, that of the account's age: two more would take weight from the others.
+    # No indicator says so: GitHub forgets an author later.
     indicated = {NAMES[index] for index in INDICATED}
     assert "account_age" in indicated and not indicated & AUTHORS_PAST
     # A past that a request brings along is known, whoever it is of.

@@ -122,7 +122,8 @@ def extended(value: Any) -> Any:
 def documents() -> list[dict[str, Any]]:
     """900 pull requests of 2020 and 2021 in 17 repositories, one of which has half of all.
 
-    Among them authors without a name, openings in the same second, unusual text and missing values.
+    Among them names in two spellings, authors without a name, openings in the same second, unusual text
+    and missing values.
     """
     return made_documents(900)
 
@@ -134,6 +135,8 @@ def made_documents(count: int) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     for number in range(1, count + 1):
         repo = "big/half" if number % 2 else f"small/repo{random.randrange(16)}"
+        # Of a repository's names GitHub takes any case; a rename of case alone leaves both in a collection.
+        repo = repo if number % 3 else repo.title()
         created = start + timedelta(seconds=random.randrange(700 * 86_400) // 3_600 * 3_600)
         merged = created + timedelta(hours=random.randrange(1, 2_000))
         author = random.choice([None, *range(1, 25)])

@@ -15,7 +15,7 @@ from spark_preprocess.checking import ARROW, CHECKED, check_one
 
 from spark_preprocess import history
 
-COLUMNS = ("pr_id", "repo_name", "author", "created", "merged", "month", "bins")
+COLUMNS = ("pr_id", "repo_key", "author", "created", "merged", "month", "bins")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def known(spark: SparkSession, documents: list[dict[str, Any]]) -> DataFrame:
     assert CHECKED.fieldNames() == ARROW.names
     rows = [tuple(check_one(raw(document))[name] for name in COLUMNS) for document in documents]
     schema = (
-        "pr_id long, repo_name string, author string, created long, merged long, month int, bins array<int>"
+        "pr_id long, repo_key string, author string, created long, merged long, month int, bins array<int>"
     )
     pulls = spark.createDataFrame(rows, schema).repartition(5)
     return history.with_author_history(pulls).cache()
@@ -45,7 +45,9 @@ def brute_force(documents: dict[int, dict[str, Any]], one: dict[str, Any]) -> Hi
     theirs = [
         other
         for other in documents.values()
-        if key is not None and author_key(other) == key and other["repo_name"] == one["repo_name"]
+        if key is not None
+        and author_key(other) == key
+        and other["repo_name"].lower() == one["repo_name"].lower()
     ]
     opened = [epoch_second(other["created_at"]) for other in theirs]
     merged = [epoch_second(other["merged_at"]) for other in theirs if other["merged_at"]]
@@ -73,7 +75,7 @@ def test_bins_hold_the_flags_of_history(known: DataFrame, checked: dict[int, dic
 
 def test_state_gives_the_same_history(known: DataFrame, checked: dict[int, dict[str, Any]]) -> None:
     norms = history.monthly_norms(known).cache()
-    before = {(row["repo_name"], row["month"]): row["before"] for row in norms.collect()}
+    before = {(row["repo_key"], row["month"]): row["before"] for row in norms.collect()}
     state = HistoryState.pack(
         [tuple(row) for row in history.author_state(known).collect()],
         [tuple(row) for row in history.repository_state(norms).collect()],
@@ -81,7 +83,7 @@ def test_state_gives_the_same_history(known: DataFrame, checked: dict[int, dict[
     seen = 0
     for row in known.collect():
         document = checked[row["pr_id"]]
-        usual = before[row["repo_name"], row["month"]]
+        usual = before[row["repo_key"], row["month"]]
         expected = History(row["author_opened"], row["author_merged"], row["author_day"], usual or NO_NORMS)
         found = state.lookup(document)
         assert found[:3] == expected[:3]
@@ -92,11 +94,11 @@ def test_state_gives_the_same_history(known: DataFrame, checked: dict[int, dict[
 
 def test_norms_are_those_of_the_months_before(known: DataFrame, checked: dict[int, dict[str, Any]]) -> None:
     bins = {row["pr_id"]: row["bins"] for row in known.collect()}
-    for row in history.monthly_norms(known).where("repo_name = 'big/half'").collect():
+    for row in history.monthly_norms(known).where("repo_key = 'big/half'").collect():
         earlier = [
             bins[pr_id]
             for pr_id, document in checked.items()
-            if document["repo_name"] == "big/half" and month_of(document["created_at"]) < row["month"]
+            if document["repo_name"].lower() == "big/half" and month_of(document["created_at"]) < row["month"]
         ]
         columns = [Counter(b[q] for b in earlier if b[q] is not None) for q in range(len(QUANTITIES))]
         expected = norms_from_histograms(columns) if earlier else None

@@ -64,8 +64,8 @@ def history_state(folder: Path) -> HistoryState:
         return [tuple(found[column] for column in columns) for found in table]
 
     return HistoryState.pack(
-        tuples("authors", ("repo_name", "author_key", "opened", "merged")),  # type: ignore[arg-type]
-        tuples("repositories", ("repo_name", "month", "norms")),  # type: ignore[arg-type]
+        tuples("authors", ("repo_key", "author_key", "opened", "merged")),  # type: ignore[arg-type]
+        tuples("repositories", ("repo_key", "month", "norms")),  # type: ignore[arg-type]
     )
 
 
@@ -123,6 +123,10 @@ def test_a_run_of_made_documents(
     folder = folder_of(ours)
     assert_whole(folder, manifest, repository)
     assert (manifest["documents"], manifest["rejected"]) == (len(documents), 0)
+    # Either spelling of a repository's name is shown as it came, and makes no other repository.
+    shown = {found["repo_name"] for found in rows_of(folder)}
+    assert shown == {document["repo_name"] for document in documents} and {"big/half", "Big/Half"} < shown
+    assert manifest["repositories"] == len({name.lower() for name in shown}) == 17
     assert len(list((folder / "features").iterdir())) == 5
     assert_parity(folder, documents)
 

@@ -33,7 +33,7 @@ def pulls(spark: SparkSession) -> Iterator[DataFrame]:
         spark.conf.set(name, value)
     made = spark.range(ROWS, numPartitions=PARTITIONS).selectExpr(
         "id AS pr_id",
-        "IF(id % 2 = 0, 'big/half', concat('small/repo', (id * 7919) % 400)) AS repo_name",
+        "IF(id % 2 = 0, 'big/half', concat('small/repo', (id * 7919) % 400)) AS repo_key",
         "IF(id % 20 = 0, 'bot', CAST(xxhash64(id) % 3000 AS string)) AS author",
         f"{START} + id * 1050 AS created",
         f"IF(id % 3 = 0, {START} + id * 1050 + 86400, NULL) AS merged",
@@ -65,11 +65,11 @@ def test_no_task_gets_a_large_repository_alone(pulls: DataFrame) -> None:
     }.items():
         assert largest_share(step) <= LARGEST_SHARE, name
     # Norms go by repository, but as histograms: the large one's are no more than a few for each month.
-    cells = history.bin_counts(known, "repo_name", "month").where("repo_name = 'big/half'")
+    cells = history.bin_counts(known, "repo_key", "month").where("repo_key = 'big/half'")
     months = cells.select("month").distinct().count()
     assert cells.count() <= months * len(QUANTITIES) * 5 < ROWS // 20
     # By repository alone one task would have it all: what this test is there to see.
-    assert largest_share(pulls.repartition(PARTITIONS, "repo_name")) >= 0.5
+    assert largest_share(pulls.repartition(PARTITIONS, "repo_key")) >= 0.5
 
 
 def test_joined_rows_are_all_there(spark: SparkSession, pulls: DataFrame) -> None:

@@ -8,7 +8,7 @@ from random import Random
 from pyspark.sql import SparkSession
 from spark_preprocess.split import with_split
 
-Pull = tuple[int, str, int]  # pr_id, repo_name, created
+Pull = tuple[int, str, int]  # pr_id, repo_key, created
 DAY = 86_400
 
 
@@ -29,7 +29,7 @@ def expected(pulls: list[Pull]) -> dict[int, str]:
 
 
 def check(spark: SparkSession, pulls: list[Pull]) -> None:
-    frame = spark.createDataFrame(pulls, "pr_id long, repo_name string, created long")
+    frame = spark.createDataFrame(pulls, "pr_id long, repo_key string, created long")
     rows = with_split(frame.repartition(3)).collect()
     assert len(rows) == len(pulls)
     assert {row["pr_id"]: row["split"] for row in rows} == expected(pulls)

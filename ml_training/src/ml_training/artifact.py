@@ -76,8 +76,8 @@ def write_json(path: Path, content: Any) -> None:
 def pack_history(run: Run, path: Path) -> None:
     """Pack the run's history tables into ``history.npz``."""
     HistoryState.pack(
-        _rows(run.files("history/authors"), ("repo_name", "author_key", "opened", "merged")),
-        _rows(run.files("history/repositories"), ("repo_name", "month", "norms")),
+        _rows(run.files("history/authors"), ("repo_key", "author_key", "opened", "merged")),
+        _rows(run.files("history/repositories"), ("repo_key", "month", "norms")),
     ).save(path)
 
 

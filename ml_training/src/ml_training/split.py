@@ -25,7 +25,7 @@ PLAN_COLUMNS = ("repo_name", "created_at", "split")
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """cuts: last moment that is still fitted, microseconds, by repository; other_cut for all the others.
+    """cuts: last moment that is still fitted, microseconds, by repository's key; other_cut for all the others.
 
     n_fit, n_validation, n_later: rows of each part.
     """
@@ -47,7 +47,7 @@ class SplitPlan:
             chosen = batch.filter(training)
             if not chosen.num_rows:
                 continue
-            names = chosen.column("repo_name").dictionary_encode()
+            names = _repo_keys(chosen.column("repo_name")).dictionary_encode()
             numbers = [
                 repositories.setdefault(name, len(repositories)) for name in names.dictionary.to_pylist()
             ]
@@ -88,7 +88,7 @@ class SplitPlan:
 
     def parts(self, keys: pa.Table) -> dict[str, np.ndarray]:
         """Masks [n] of the rows of ``keys``: ``fit`` and ``validation``, disjoint, both of split ``train``."""
-        names = keys.column("repo_name").combine_chunks().dictionary_encode()
+        names = _repo_keys(keys.column("repo_name").combine_chunks()).dictionary_encode()
         cuts = np.array(
             [self.cuts.get(name, self.other_cut) for name in names.dictionary.to_pylist()],
             dtype=np.int64,
@@ -101,6 +101,11 @@ class SplitPlan:
 def in_split(keys: pa.Table, split: str) -> np.ndarray:
     """Mask [n] of the rows of one split."""
     return np.asarray(pc.equal(keys.column("split"), split).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _repo_keys(names: pa.Array) -> pa.Array:
+    """``pr_features.history.repo_key`` of each name."""
+    return pc.ascii_lower(names)
 
 
 def _cut_of(moments: np.ndarray) -> int:

@@ -41,7 +41,7 @@ class File(TypedDict, total=False):
 
 
 class User(TypedDict, total=False):
-    """GitHub's user; of the author only login, id and type count."""
+    """GitHub's user; of the author only login, id and type count. The id says who it is: without one, a newcomer."""
 
     login: str | None
     id: Id | None
@@ -106,7 +106,10 @@ class GithubPullRequest(_Common, total=False):
 
 
 class PullRequestDocument(_Common, total=False):
-    """A pull request in the names of the collection `pull_requests`."""
+    """A pull request in the names of the collection `pull_requests`.
+
+    `author_id` says who the author is: one with `author_login` alone is scored as a newcomer.
+    """
 
     repo_name: Annotated[str, Meta(examples=["owner/name"])]
     pr_id: Id | None

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pr_features.documents import check
 from pr_features.facts import Facts
-from pr_features.history import author_key, epoch_second, month_of
+from pr_features.history import author_key, epoch_second, month_of, repo_key
 from pr_features.norms import norm_bins
 from pyspark.sql import types as t
 
@@ -23,6 +23,7 @@ CHECKED = t.StructType(
         t.StructField("raw", t.StringType()),
         t.StructField("pr_id", t.LongType()),
         t.StructField("repo_name", t.StringType()),
+        t.StructField("repo_key", t.StringType()),  # pr_features.history.repo_key
         t.StructField("number", t.IntegerType()),
         t.StructField("title", t.StringType()),
         t.StructField("author", t.StringType()),  # pr_features.history.author_key
@@ -42,6 +43,7 @@ ARROW = pa.schema(
         ("raw", pa.string()),
         ("pr_id", pa.int64()),
         ("repo_name", pa.string()),
+        ("repo_key", pa.string()),
         ("number", pa.int32()),
         ("title", pa.string()),
         ("author", pa.string()),
@@ -94,6 +96,7 @@ def _row(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "pr_id": document["pr_id"],
         "repo_name": document["repo_name"],
+        "repo_key": repo_key(document["repo_name"]),
         "number": document["number"],
         "title": document["title"],
         "author": author_key(document),

@@ -20,10 +20,10 @@ from .arrow_map import map_in_arrow
 
 # The two flags of facts.FLAGS that only the author's history tells: the column that must be 0.
 _FLAGS_OF_HISTORY = {"newcomer": "author_opened", "unmerged_author": "author_merged"}
-_NORMS = "repo_name string, month int, before array<double>, after array<double>"
+_NORMS = "repo_key string, month int, before array<double>, after array<double>"
 _ARROW_NORMS = pa.schema(
     [
-        ("repo_name", pa.string()),
+        ("repo_key", pa.string()),
         ("month", pa.int32()),
         ("before", pa.list_(pa.float64())),
         ("after", pa.list_(pa.float64())),
@@ -34,7 +34,7 @@ _ARROW_NORMS = pa.schema(
 def with_author_history(pulls: DataFrame) -> DataFrame:
     """pulls with author_opened, author_merged, author_day, and these facts' flags put into ``bins``.
 
-    pulls: pr_id, repo_name, author, created, merged, bins, ... Counts are as of just before ``created``:
+    pulls: pr_id, repo_key, author, created, merged, bins, ... Counts are as of just before ``created``:
     nothing of the very same second counts. Of an author whom GitHub no longer knows they are 0 and the flags null.
     """
     unknown = pulls.where("author IS NULL")
@@ -48,10 +48,10 @@ def _author_counts(pulls: DataFrame) -> DataFrame:
     """pulls with the three counts; openings and merges pass through one window as events in time."""
     opened = pulls.withColumn("at", f.col("created")).withColumn("opening", f.lit(True))
     merged = pulls.where("merged IS NOT NULL").select(
-        "repo_name", "author", f.col("merged").alias("at"), f.lit(False).alias("opening")
+        "repo_key", "author", f.col("merged").alias("at"), f.lit(False).alias("opening")
     )
     opening = f.col("opening")
-    by_time = Window.partitionBy("repo_name", "author").orderBy("at")
+    by_time = Window.partitionBy("repo_key", "author").orderBy("at")
     before = by_time.rangeBetween(Window.unboundedPreceding, -1)
     # Frames that start at the beginning are counted on; one that slides would be counted anew for each
     # row, and an author can open half a million pull requests in a day.
@@ -87,24 +87,24 @@ def bin_counts(pulls: DataFrame, *keys: str) -> DataFrame:
 
 
 def monthly_norms(pulls: DataFrame) -> DataFrame:
-    """repo_name, month, before, after: norms as of the start and the end of each month with pull requests.
+    """repo_key, month, before, after: norms as of the start and the end of each month with pull requests.
 
-    pulls: repo_name, month, bins. ``before`` is null in a repository's first month.
+    pulls: repo_key, month, bins. ``before`` is null in a repository's first month.
     """
     months = (
-        bin_counts(pulls, "repo_name", "month")
-        .groupBy("repo_name", "month")
+        bin_counts(pulls, "repo_key", "month")
+        .groupBy("repo_key", "month")
         .agg(f.collect_list(f.struct("quantity", "bin", "count")).alias("cells"))
     )
-    ordered = months.repartition("repo_name").sortWithinPartitions("repo_name", "month")
+    ordered = months.repartition("repo_key").sortWithinPartitions("repo_key", "month")
     return map_in_arrow(ordered, _add_up, _NORMS)
 
 
 def author_state(pulls: DataFrame) -> DataFrame:
-    """repo_name, author_key, opened, merged: sorted seconds, for looking up by time when serving."""
+    """repo_key, author_key, opened, merged: sorted seconds, for looking up by time when serving."""
     return (
         pulls.where("author IS NOT NULL")
-        .groupBy("repo_name", f.col("author").alias("author_key"))
+        .groupBy("repo_key", f.col("author").alias("author_key"))
         .agg(
             f.array_sort(f.collect_list("created")).alias("opened"),
             f.array_sort(f.collect_list("merged")).alias("merged"),
@@ -113,24 +113,24 @@ def author_state(pulls: DataFrame) -> DataFrame:
 
 
 def repository_state(norms: DataFrame) -> DataFrame:
-    """repo_name, month, norms: what is usual from the start of ``month`` on."""
-    return norms.select("repo_name", (f.col("month") + 1).alias("month"), f.col("after").alias("norms"))
+    """repo_key, month, norms: what is usual from the start of ``month`` on."""
+    return norms.select("repo_key", (f.col("month") + 1).alias("month"), f.col("after").alias("norms"))
 
 
 def _add_up(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Running histograms of one repository after the other; its months come in order."""
-    repo_name: str | None = None
+    repo_key: str | None = None
     histograms: list[Counter[int]] = []
     norms: tuple[float, ...] | None = None
     for batch in batches:
         rows = []
         for month in batch.to_pylist():
-            if month["repo_name"] != repo_name:
-                repo_name, norms = month["repo_name"], None
+            if month["repo_key"] != repo_key:
+                repo_key, norms = month["repo_key"], None
                 histograms = [Counter() for _ in QUANTITIES]
             before = norms
             for cell in month["cells"]:
                 histograms[cell["quantity"]][cell["bin"]] += cell["count"]
             norms = norms_from_histograms(histograms)
-            rows.append({"repo_name": repo_name, "month": month["month"], "before": before, "after": norms})
+            rows.append({"repo_key": repo_key, "month": month["month"], "before": before, "after": norms})
         yield pa.RecordBatch.from_pylist(rows, schema=_ARROW_NORMS)

@@ -27,7 +27,7 @@ from .settings import Settings
 from .split import LATER, TRAIN, with_split
 from .statistics import Statistics, check_ranges, statistics
 
-_NARROW = ("pr_id", "repo_name", "author", "created", "merged", "month", "bins")
+_NARROW = ("pr_id", "repo_key", "author", "created", "merged", "month", "bins")
 _WATERMARK = ("updated_at", "fetched_at")
 _ISO = "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"
 _REASONS_TOLD = 10
@@ -195,8 +195,8 @@ def _rejected(checked: DataFrame, files: int) -> DataFrame:
 
 
 def _with_history(pulls: DataFrame, known: DataFrame, norms: DataFrame, partitions: int) -> DataFrame:
-    before = norms.select("repo_name", "month", f.col("before").alias("norms"))
-    facts = known.join(before, ["repo_name", "month"], "left").select(
+    before = norms.select("repo_key", "month", f.col("before").alias("norms"))
+    facts = known.join(before, ["repo_key", "month"], "left").select(
         "pr_id", "split", "author_opened", "author_merged", "author_day", "norms"
     )
     # The documents lie where their pr_id belongs already; only the narrow side moves.
@@ -223,8 +223,8 @@ def _counted(counts: Counts, known: DataFrame, found: Statistics, settings: Sett
             f"Expected {counts.rows} feature rows, found {found.rows} written. Nothing was published; run again."
         )
     totals = known.agg(
-        f.count_distinct("repo_name").alias("repositories"),
-        f.count_distinct("repo_name", "author").alias("authors"),
+        f.count_distinct("repo_key").alias("repositories"),
+        f.count_distinct("repo_key", "author").alias("authors"),
     ).first()
     assert totals is not None
     later = found.rows - found.train_rows

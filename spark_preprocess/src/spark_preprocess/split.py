@@ -17,15 +17,15 @@ _TOGETHER = ""
 
 
 def with_split(pulls: DataFrame) -> DataFrame:
-    """pulls (pr_id, repo_name, created, ...) with the column ``split``; the same rows.
+    """pulls (pr_id, repo_key, created, ...) with the column ``split``; the same rows.
 
     Of n pull requests the n // 5 newest by (created, pr_id) are later.
     """
-    own = pulls.groupBy("repo_name").count().where(f.col("count") >= OWN_CUT)
-    large = own.select("repo_name", f.lit(True).alias("large"))
+    own = pulls.groupBy("repo_key").count().where(f.col("count") >= OWN_CUT)
+    large = own.select("repo_key", f.lit(True).alias("large"))
     grouped = (
-        pulls.join(f.broadcast(large), "repo_name", "left")
-        .withColumn("cut_group", f.when(f.col("large"), f.col("repo_name")).otherwise(_TOGETHER))
+        pulls.join(f.broadcast(large), "repo_key", "left")
+        .withColumn("cut_group", f.when(f.col("large"), f.col("repo_key")).otherwise(_TOGETHER))
         .withColumn("day", f.expr(f"CAST(created DIV {_DAY_SECONDS} AS int)"))
         .drop("large")
     )

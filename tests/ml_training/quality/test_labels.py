@@ -11,7 +11,7 @@ def test_kinds_and_flags(tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text(
         '{"repo_name": "a/b", "number": 1, "label": "spam"}\n\n'
-        '{"repo_name": "a/b", "number": 2, "label": 1}\n'
+        '{"repo_name": "A/b", "number": 2, "label": 1}\n'
         '{"repo_name": "a/b", "number": 3, "label": 0}\n'
         '{"repo_name": "a/b", "number": 4, "label": "normal"}\n'
         '{"repo_name": "a/b", "number": 5, "label": null}\n'

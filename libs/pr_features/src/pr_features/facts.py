@@ -75,7 +75,10 @@ class Flag(NamedTuple):
 
 
 def author_key(document: Document) -> str | None:
-    """The author's identity within a corpus: GitHub's id, which survives a rename, else the login."""
+    """The author's identity within a corpus: GitHub's id, which survives a rename, else the login.
+
+    A login is not looked up among the ids: where a corpus has these, an author without one is nobody's past.
+    """
     author_id = document.get("author_id")
     if author_id is not None:
         return str(author_id)

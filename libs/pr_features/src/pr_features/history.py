@@ -4,7 +4,8 @@ Everything here is looked up *by time*: openings and merges strictly before ``cr
 norms as of the end of the month before. So a row of training and a row of serving see the same values,
 and no later event leaks into an earlier pull request.
 
-The state holds no names: author and repository are one 64-bit hash.
+The state holds no names: author and repository are one 64-bit hash. GitHub's names of repositories ignore case, so
+the key of one has a single spelling (``repo_key``).
 """
 
 from __future__ import annotations
@@ -58,6 +59,15 @@ def epoch_second(moment: datetime) -> int:
     return math.floor(moment.timestamp())
 
 
+def repo_key(name: str) -> str:
+    """The one spelling of a repository's name for every lookup, join and grouping: GitHub's ignore case.
+
+    They are ASCII, so no other letter is touched (``bytes.lower``): what is lower case beyond that differs between
+    libraries, and Arrow's ``ascii_lower`` gives the same as this. Shown is the name as it came.
+    """
+    return name.encode().lower().decode()
+
+
 def key_hash(*parts: str) -> int:
     """A 64-bit signed hash of the parts; a collision among a million keys has odds of 1 in 30 million."""
     digest = hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
@@ -92,8 +102,8 @@ class HistoryState:
     ) -> HistoryState:
         """Build the state from rows in any order.
 
-        authors: (repo_name, author_key, opened seconds, merged seconds), one row an author and repository.
-        repositories: (repo_name, month, norms), one row a repository and month.
+        authors: (repo_key, author_key, opened seconds, merged seconds), one row an author and repository.
+        repositories: (repo_key, month, norms), one row a repository and month.
         """
         by_author = sorted(
             (key_hash(repo, author), sorted(opened), sorted(merged))
@@ -133,7 +143,7 @@ class HistoryState:
     def lookup(self, document: Document) -> History:
         """The history of ``document`` as of its ``created_at``; one newer than the state sees its end."""
         created_at = document["created_at"]
-        repo = document["repo_name"]
+        repo = repo_key(document["repo_name"])
         norms = self._norms(repo, month_of(created_at))
         author = author_key(document)
         times = self._times

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from .profile import CorpusProfile
-from .registry import FEATURES, IMPLIED, MISSING_BLOCK, NAMES, TEXT_BLOCK
+from .registry import ACCOUNT_AGE, AUTHOR_PAST, FEATURES, MISSING_BLOCK, NAMES, TEXT_BLOCK, UNINDICATED
 from .rows import Row
 
-VERSION = 1
+# Rises with whatever gives another row or network input for the same document: 2 since a deleted account sets no
+# indicator and names of repositories ignore case.
+VERSION = 2
 # On its harmless side a feature counts this much: many earlier merges are unusual, and no reason to look.
 HARMLESS_SIDE = 0.3
 # Beyond this many standard deviations a value grows by its logarithm: one wild column must not drown the rest.
@@ -41,12 +43,13 @@ _LEAST_STD = np.array(
 # Features that are missing for the same reason share one indicator column, named after the first of them.
 _REASONS = tuple(
     dict.fromkeys(
-        feature.missing for feature in FEATURES if feature.missing and feature.missing not in IMPLIED
+        feature.missing for feature in FEATURES if feature.missing and feature.missing not in UNINDICATED
     )
 )
 INDICATED = np.array(
     [next(i for i, feature in enumerate(FEATURES) if feature.missing == reason) for reason in _REASONS]
 )
+_NO_ACCOUNT_AGE = INDICATED.tolist().index(ACCOUNT_AGE)
 
 
 class WrongPreprocessor(ValueError):
@@ -123,6 +126,8 @@ class Preprocessor:
         indicators = matrix[:, d:first_text]
         np.subtract(missing.take(INDICATED, axis=1), self._missing_mean, out=indicators)
         np.divide(indicators, self._missing_scale, out=indicators)
+        # An account is deleted after the opening, when it always was there: nothing of that may show.
+        indicators[missing[:, AUTHOR_PAST], _NO_ACCOUNT_AGE] = 0.0
         dense = matrix[:, :first_text]
         if (done := squashed(dense)) is not dense:
             dense[:] = done
@@ -181,7 +186,11 @@ class Preprocessor:
 
     @cached_property
     def _missing_mean(self) -> np.ndarray:
-        return np.asarray(np.array(self.missing, dtype=np.float32)[INDICATED])
+        shares = np.array(self.missing)
+        # Of the authors who are known, as it is set for them alone: else it would tell them from the others.
+        known = 1.0 - shares[AUTHOR_PAST]
+        shares[ACCOUNT_AGE] = (shares[ACCOUNT_AGE] - shares[AUTHOR_PAST]) / known if known > 0 else 0.0
+        return np.asarray(shares[INDICATED], dtype=np.float32)
 
     @cached_property
     def _missing_scale(self) -> np.ndarray:

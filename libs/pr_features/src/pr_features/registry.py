@@ -71,11 +71,11 @@ class Feature:
 LEAKS: Mapping[Leak, str] = {
     "past": "A merge or opening after this one would tell of the author's later fate: only those strictly before "
     "`created_at` count. So would an account that was deleted since, as spammers' are: it makes no newcomer, there is "
-    "no value.",
+    "no value, and no indicator says so.",
     "norms": "The repository's habits change afterwards: shares, medians and spreads are those of earlier months.",
     "words": "How rare a word is would follow from later texts: counted over the rows of split `train` only.",
     "account": "An account's number is given at registration and cannot change. One that was deleted since has none, "
-    "and then there is no value.",
+    "and then there is neither a value nor an indicator of its being missing, as a webhook would never set it.",
     "branch": "`head.ref` is fixed when the pull request is opened.",
     "fork": "`head.repo` is null once the fork is deleted, which happens after merging too: it still counts as the "
     "fork that it was.",
@@ -90,8 +90,8 @@ NO_SIZES = "sizes not fetched (an object of a list)"
 NO_FILES = "files not fetched, or none changed"
 NO_PAST = "author unknown: the account was deleted"
 NO_FILES_OR_PAST = "files not fetched, none changed, or author unknown"
-# Reasons that need no indicator column: an unknown author has no account's age either, whose indicator says so.
-IMPLIED = frozenset({NO_PAST, NO_FILES_OR_PAST})
+# Reasons without an indicator column: that the account was deleted is a later fact, and files have their own.
+UNINDICATED = frozenset({NO_PAST, NO_FILES_OR_PAST})
 PAST = "user, created_at and merged_at of earlier pull requests here"
 
 
@@ -171,7 +171,7 @@ _AUTHOR = (
         None,
         4,
         "user.id, user.type, created_at",
-        "author unknown, hashed or an application",
+        "author hashed, an application or without an id; or unknown, which no indicator says",
         ("account",),
         "high",
         "negative years",
@@ -590,5 +590,8 @@ _FILES = (
 
 FEATURES: tuple[Feature, ...] = _AUTHOR + _BRANCH + _TITLE + _BODY + _SIZE + _FILES
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+# Missing if and only if GitHub no longer knows the author.
+AUTHOR_PAST = NAMES.index("author_opened")
+ACCOUNT_AGE = NAMES.index("account_age")
 TEXT_BLOCK = "text"
 MISSING_BLOCK = "missing"

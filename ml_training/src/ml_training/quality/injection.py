@@ -18,6 +18,7 @@ from importlib.resources import files
 from typing import Any
 
 from pr_features.accounts import GREATEST_ID
+from pr_features.history import repo_key
 
 Document = Mapping[str, Any]
 Changes = dict[str, Any]
@@ -53,7 +54,7 @@ class Injector:
         self.seed = seed
         by_repository: dict[str, list[Document]] = defaultdict(list)
         for document in documents:
-            by_repository[document["repo_name"]].append(document)
+            by_repository[repo_key(document["repo_name"])].append(document)
         least = settings["set"]["own_repository_from"]
         self._own = {name: group for name, group in by_repository.items() if len(group) >= least}
         self._authored = [document for document in documents if _has_author(document)]
@@ -78,7 +79,7 @@ class Injector:
         """
         compared = [field for field in fields if field in FETCHED]
         for _ in range(_TRIES):
-            other = rng.choice(self._own.get(base["repo_name"], self.documents))
+            other = rng.choice(self._own.get(repo_key(base["repo_name"]), self.documents))
             if all((other[field] is None) == (base[field] is None) for field in compared):
                 return other
         return base

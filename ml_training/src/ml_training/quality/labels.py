@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pr_features.history import repo_key
 from stage_runtime.exits import UnusableInput, WrongSettings
 
 # What a label may say of an ordinary pull request; anything else names a kind of anomaly.
 ORDINARY = frozenset({"", "0", "false", "no", "none", "normal", "ordinary"})
 
 Key = tuple[str, int]
+"""``repo_key`` of the repository, and number."""
 
 
 def read_labels(path: Path) -> dict[Key, str]:
-    """Kind of anomaly by (repository, number); ordinary ones are left out.
+    """Kind of anomaly by Key; ordinary ones are left out.
 
     Raises WrongSettings where there is no such file, UnusableInput naming the line that cannot be read.
     """
@@ -30,7 +32,7 @@ def read_labels(path: Path) -> dict[Key, str]:
             continue
         try:
             entry = json.loads(line)
-            key = (str(entry["repo_name"]), int(entry["number"]))
+            key = (repo_key(str(entry["repo_name"])), int(entry["number"]))
             label = entry["label"]
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UnusableInput(

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
-from pr_features.history import HistoryState
+from pr_features.history import HistoryState, repo_key
 from pr_features.preprocessor import Preprocessor, WrongPreprocessor
 from pr_features.registry import NAMES, TEXT_BLOCK
 from stage_runtime.exits import UnusableInput
@@ -163,7 +163,7 @@ def _table_rows(table: FeatureTable, labels: Mapping[tuple[str, int], str]) -> t
             break
         if labels:
             keys = zip(
-                block.keys.column("repo_name").to_pylist(),
+                map(repo_key, block.keys.column("repo_name").to_pylist()),
                 block.keys.column("number").to_pylist(),
                 strict=True,
             )
