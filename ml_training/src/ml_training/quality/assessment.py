@@ -26,13 +26,15 @@ Table = dict[str, dict[str, dict[str, Estimate]]]
 class Assessment:
     """table over injected kinds; known: the same over labelled rows, by kind of label and together.
 
-    absent: baselines whose package is not installed. rows: what was judged, for the page.
+    absent: baselines whose package is not installed. rows: what was judged, for the page. base_rate: share of anomalies
+    among the weighted rows of each column of ``table``, what guessing gets as precision; None without injections.
     """
 
     table: Table
     known: Table
     absent: list[str]
     rows: dict[str, int]
+    base_rate: float | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -48,6 +50,10 @@ class Assessment:
     def figures(self) -> list[dict[str, Any]]:
         """As in ``quality.json``: what, who, value, unit, and the bounds of the interval."""
         found: list[dict[str, Any]] = []
+        if self.base_rate is not None:
+            found.append(
+                {"what": "base rate", "who": "injected anomalies", "value": self.base_rate, "unit": "share"}
+            )
         for prefix, table in (("", self.table), (f"{KNOWN}: ", self.known)):
             for kind, row in table.items():
                 for detector, measures in row.items():
@@ -121,9 +127,12 @@ def assess(
     table: Table = {}
     known_table: Table = {}
     rows: dict[str, int] = {}
+    base_rate = None
     if evaluation is not None:
         rows["ordinary"] = len(evaluation.ordinary.lines)
-        rows["injected of each kind"] = sum(len(draw.lines) for draw in _first(evaluation.injected))
+        draws = next(iter(evaluation.injected.values()))
+        rows["injected of each kind"] = sum(len(draw.lines) for draw in draws)
+        base_rate = 1.0 / (1.0 + evaluation.ordinary_weight * rows["ordinary"] / len(draws[0].lines))
         with progress(len(detectors), "quality report", "detectors") as bar:
             table = _injected_table(detectors, evaluation, lambda: bar.update(1))
     if known is not None:
@@ -133,7 +142,7 @@ def assess(
         if known.ordinary_weight > 1:
             rows["of which were scored"] = beside
         known_table = _known_table(detectors, known)
-    return Assessment(table, known_table, list(absent), rows)
+    return Assessment(table, known_table, list(absent), rows, base_rate)
 
 
 def roc_auc_by_kind(score: Detector, evaluation: EvaluationSet) -> dict[str, float]:
@@ -150,7 +159,7 @@ def estimates_by_kind(score: Detector, evaluation: EvaluationSet) -> dict[str, d
     ordinary = score(evaluation.ordinary)
     bootstrap = Bootstrap(len(ordinary))
     return {
-        kind: estimate(ordinary, [score(draw) for draw in draws], bootstrap, kind)
+        kind: estimate(ordinary, [score(draw) for draw in draws], bootstrap, kind, evaluation.ordinary_weight)
         for kind, draws in evaluation.injected.items()
     }
 
@@ -195,7 +204,3 @@ def _known_table(detectors: Mapping[str, Detector], known: KnownRows) -> Table:
                 scores[~labelled], [scores[positions]], bootstrap, kind, known.ordinary_weight
             )
     return table
-
-
-def _first(injected: Mapping[str, list[Rows]]) -> list[Rows]:
-    return next(iter(injected.values()), [])

@@ -45,10 +45,14 @@ def read_documents(path: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class DocumentSet:
-    """Raw documents: ordinary ones, and anomalies by kind, one list a draw."""
+    """Raw documents: ordinary ones, and anomalies by kind, one list a draw.
+
+    ordinary_weight: how many ordinary documents each stands for, so that anomalies are as rare beside them as declared.
+    """
 
     ordinary: list[dict[str, Any]]
     injected: dict[str, list[list[dict[str, Any]]]]
+    ordinary_weight: float
 
     @classmethod
     def make(cls, documents: Sequence[Document], draws: Draws = "seeds") -> DocumentSet:
@@ -65,7 +69,8 @@ class DocumentSet:
             ]
             for kind in kinds()
         }
-        return cls([dict(document) for document in documents], injected)
+        weight = count / (chosen["share"] * len(documents))
+        return cls([dict(document) for document in documents], injected, weight)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class EvaluationSet:
 
     ordinary: Rows
     injected: dict[str, list[Rows]]
+    ordinary_weight: float
 
     @classmethod
     def make(
@@ -89,7 +95,7 @@ class EvaluationSet:
             )
 
         injected = {kind: [rows(found) for found in draws] for kind, draws in documents.injected.items()}
-        return cls(rows(documents.ordinary), injected)
+        return cls(rows(documents.ordinary), injected, documents.ordinary_weight)
 
 
 def own_matrix(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ MEASURE_NAMES = {
 }
 EXPLAINED = {
     "roc_auc": "Chance that an anomaly scores higher than an ordinary pull request; 0.5 is guessing.",
-    "average_precision": "Precision averaged over all anomalies, in order of score; guessing gives their share.",
-    "precision_at_1_percent": "Share of anomalies among the highest-scored 1 % of the rows.",
+    "average_precision": "Precision averaged over the anomalies in order of score; guessing gets the base rate.",
+    "precision_at_1_percent": "Share of anomalies in the 1 % of rows that score highest; guessing gets the base rate.",
 }
 
 
@@ -47,30 +47,41 @@ def write_report(assessment: Assessment, folder: Path, facts: Mapping[str, Any])
                 MEASURE_NAMES[name],
                 f"{MEASURE_NAMES[name]} by kind of injected anomaly",
                 folder / f"quality_{name}.png",
-                baseline=0.5 if name == "roc_auc" else None,
+                baseline=0.5 if name == "roc_auc" else assessment.base_rate,
             )
     (folder / "quality.html").write_text(_page(assessment, facts), encoding="utf-8")
 
 
-def plain_text(assessment: Assessment, measure: str = "roc_auc") -> str:
-    """ROC-AUC of every detector by kind, as columns of text."""
+def plain_text(assessment: Assessment) -> str:
+    """Every measure of every detector by kind, as columns of text, and the verdict."""
     lines: list[str] = []
-    for title, rows in _sections(assessment, measure):
-        width = max(len(detector) for detector in assessment.detectors)
-        kinds = [kind for kind, _ in rows]
-        lines.append(f"{title} ({MEASURE_NAMES[measure]})")
-        lines.append(" " * width + "  " + "  ".join(f"{kind:>{max(5, len(kind))}}" for kind in kinds))
-        for detector in assessment.detectors:
-            cells = (f"{values[detector]:>{max(5, len(kind))}.3f}" for kind, values in rows)
-            lines.append(f"{detector:<{width}}  " + "  ".join(cells))
-        lines.append("")
+    for measure in MEASURES:
+        for title, rows in _sections(assessment, measure):
+            lines += [title, *_columns(assessment.detectors, rows), ""]
     lines += map(str, verdict(assessment))
     lines += [f"not installed and so not compared: {name}" for name in assessment.absent]
     lines += assessment.notes
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _columns(detectors: Sequence[str], rows: Sequence[tuple[str, Mapping[str, float]]]) -> Iterator[str]:
+    """A line of kinds, then one a detector."""
+    width = max(len(detector) for detector in detectors)
+    yield " " * width + "  " + "  ".join(f"{kind:>{max(5, len(kind))}}" for kind, _ in rows)
+    for detector in detectors:
+        cells = (f"{values[detector]:>{max(5, len(kind))}.3f}" for kind, values in rows)
+        yield f"{detector:<{width}}  " + "  ".join(cells)
+
+
+def _base_rate(assessment: Assessment, measure: str) -> str:
+    """For a measure that depends on it, the share of anomalies among the injected table's rows, in words."""
+    if assessment.base_rate is None or measure == "roc_auc":
+        return ""
+    return f"base rate {100 * assessment.base_rate:.1f} %"
+
+
 def _sections(assessment: Assessment, measure: str) -> list[tuple[str, list[tuple[str, dict[str, float]]]]]:
+    """(title, by kind the value of each detector)"""
     sections = []
     for title, content in (("injected anomalies", assessment.table), (KNOWN, assessment.known)):
         if not content:
@@ -85,7 +96,8 @@ def _sections(assessment: Assessment, measure: str) -> list[tuple[str, list[tupl
                     detector: assessment.summary(detector, measure)[what] for detector in assessment.detectors
                 }
                 rows.append((what, summary))
-        sections.append((title, rows))
+            title = "; ".join(filter(None, [title, _base_rate(assessment, measure)]))
+        sections.append((f"{MEASURE_NAMES[measure]}: {title}", rows))
     return sections
 
 
@@ -107,7 +119,10 @@ def _page(assessment: Assessment, facts: Mapping[str, Any]) -> str:
         parts.append(f'<p class="muted">{escape(note)}</p>')
     for name in MEASURES:
         if assessment.table:
-            parts.append(f"<h2>{MEASURE_NAMES[name]}</h2><p>{escape(EXPLAINED[name])}</p>")
+            rate = _base_rate(assessment, name)
+            parts.append(
+                f"<h2>{MEASURE_NAMES[name]}</h2><p>{escape(EXPLAINED[name])} {rate.capitalize()}</p>"
+            )
             if name in {"roc_auc", "average_precision"}:
                 title = f"{MEASURE_NAMES[name]} by kind"
                 parts.append(f'<img src="quality_{name}.png" alt="{title}">')
