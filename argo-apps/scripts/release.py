@@ -131,14 +131,20 @@ def set_images(base: Path, assignments: Sequence[str]) -> None:
 def check(base: Path) -> list[str]:
     """What does not fit; empty when the file is as this script would write it."""
     images = read_images(base)
-    missing = [name for name in IMAGES if name not in images]
-    problems = [f"no image for {name}: release.py set {name}=..." for name in missing]
+    problems = [f"{name} is none of {', '.join(IMAGES)}" for name in images if name not in IMAGES]
+    for name in IMAGES:
+        entry = images.get(name, {})
+        found = f"{entry.get('newName')}@{entry.get('digest')}"
+        if set(entry) != {"name", "newName", "digest"} or not REFERENCE.fullmatch(found):
+            problems.append(
+                f"no digest for {name}, found {entry}: release.py set {name}=REGISTRY/NAME@sha256:..."
+            )
     objects = render(base)
     wanted = sorted(job_names(objects).values())
-    found = sorted(o["metadata"]["name"] for o in objects if o["kind"] == "Job")
-    if wanted != found:
+    named = sorted(o["metadata"]["name"] for o in objects if o["kind"] == "Job")
+    if wanted != named:
         problems.append(
-            f"the Jobs are named {', '.join(found)}, but what they run says {', '.join(wanted)}: "
+            f"the Jobs are named {', '.join(named)}, but what they run says {', '.join(wanted)}: "
             "run argo-apps/scripts/release.py names and commit the result"
         )
     return problems

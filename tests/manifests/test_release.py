@@ -46,6 +46,22 @@ def test_the_committed_file_fits(release: ModuleType, base: Path) -> None:
     assert release.check(base) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("digest: sha256:" + "0" * 64, "newTag: latest"), "no digest for data-fetch"),
+        (("digest: sha256:" + "0" * 64, "digest: sha256:12"), "no digest for data-fetch"),
+        (("- name: data-fetch\n", "- name: data-fetched\n"), "data-fetched is none of"),
+    ],
+)
+def test_an_entry_without_a_digest_of_a_stage_does_not_fit(
+    release: ModuleType, base: Path, change: tuple[str, str], said: str
+) -> None:
+    file = base / "release" / "kustomization.yaml"
+    file.write_text(file.read_text().replace(*change, 1))
+    assert any(problem.startswith(said) for problem in release.check(base))
+
+
 def test_a_new_digest_renames_its_stages_jobs_only(release: ModuleType, base: Path) -> None:
     before = jobs(release, base)
     assert release.main(["--base", str(base), "set", reference("ml-training", "7")]) == 0
