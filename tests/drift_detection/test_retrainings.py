@@ -86,6 +86,46 @@ def test_a_failure_after_a_long_run_does_not_prolong_the_cool_down(store: Folder
     assert claim(store, "w2", minutes=360).go
 
 
+def a_day_of_failures(store: FolderStore, until: int = 24 * 60) -> list[int]:
+    """Minutes at which retrainings start where an alarm comes every ten minutes and each fails after twenty."""
+    starts: list[int] = []
+    for minute in range(0, until, 10):
+        if starts and minute == starts[-1] + 20:
+            retrainings.end(
+                store, f"w{starts[-1]}", NOW + timedelta(minutes=minute), "failed", "train: code 3"
+            )
+        if (not starts or minute >= starts[-1] + 20) and claim(store, f"w{minute}", minutes=minute).go:
+            starts.append(minute)
+    return starts
+
+
+def test_a_training_that_always_fails_is_tried_ever_less_often(store: FolderStore) -> None:
+    # Pauses of 30, 60, 120 and 240 minutes, then the cool-down.
+    assert a_day_of_failures(store) == [0, 50, 130, 270, 530, 890, 1250]
+    last = json.loads(store.read(retrainings.LATEST) or b"")
+    assert (last["number"], last["failures"]) == (7, 7)
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "no new rows", "refused"])
+def test_failures_count_only_in_a_row(store: FolderStore, outcome: retrainings.Outcome) -> None:
+    assert a_day_of_failures(store, until=300)[-1] == 270
+    claim(store, "w", minutes=530)
+    retrainings.end(store, "w", NOW + timedelta(minutes=550), outcome, "")
+    claim(store, "w2", minutes=900)
+    ended = retrainings.end(store, "w2", NOW + timedelta(minutes=920), "failed", "")
+    assert ended is not None and (ended.number, ended.failures) == (6, 1)
+    assert not claim(store, "w3", minutes=949).go
+    assert claim(store, "w3", minutes=950).go
+
+
+def test_an_end_of_before_failures_were_counted_is_one(store: FolderStore) -> None:
+    claim(store, "w1")
+    end = {"number": 1, "by": "w1", "ended_at": NOW.isoformat(), "outcome": "failed", "why": ""}
+    store.write(f"{retrainings.FOLDER}/000001.end.json", json.dumps(end).encode())
+    assert not claim(store, "w2", minutes=29).go
+    assert claim(store, "w2", minutes=30).go
+
+
 def test_the_first_ending_stays_and_only_its_own(store: FolderStore) -> None:
     assert retrainings.end(store, "w1", NOW, "failed", "") is None
     claim(store, "w1")

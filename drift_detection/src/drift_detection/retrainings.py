@@ -2,7 +2,7 @@
 
     drift-runs/retrainings/000001.json               claimed: {"number", "by", "claimed_at"}
     drift-runs/retrainings/000001.nothing-new.json   there was too little to learn: {"why"}
-    drift-runs/retrainings/000001.end.json           ended: {"number", "by", "ended_at", "outcome", "why"}
+    drift-runs/retrainings/000001.end.json           ended: the claim and {"ended_at", "outcome", "why", "failures"}
     drift-runs/latest-retraining.json                the newest that ended, as its end
     drift-runs/started-retraining.json               the newest that was claimed, as its claim
 
@@ -25,24 +25,28 @@ FOLDER = f"{RUNS}/retrainings"
 LATEST = f"{RUNS}/latest-retraining.json"
 STARTED = f"{RUNS}/started-retraining.json"
 Outcome = Literal["succeeded", "refused", "failed", "no new rows"]
-# These made no candidate that was judged: another try need not wait for the whole cool-down.
+# These made no candidate that was judged: another try need not wait for the whole cool-down. But what fails again and
+# again, a bug or too little memory, is not mended by trying: the pause doubles up to the cool-down.
 SHORT: frozenset[str] = frozenset({"failed", "no new rows"})
+MOST_DOUBLINGS = 10
 
 
 @dataclass(frozen=True)
 class Retraining:
-    """A claim and, once it ended, its outcome."""
+    """A claim and, once it ended, its outcome; failures: how many in a row up to this one, itself included."""
 
     number: int
     by: str
     claimed_at: datetime
     ended_at: datetime | None = None
     outcome: str | None = None
+    failures: int = 0
 
     def blocks_until(self, cool_down: timedelta, retry: timedelta) -> datetime:
         """From when on the next one may start."""
         if self.outcome in SHORT and self.ended_at is not None:
-            return min(self.ended_at + retry, self.claimed_at + cool_down)
+            pause = retry * (1 << min(max(self.failures - 1, 0), MOST_DOUBLINGS))
+            return min(self.ended_at + pause, self.claimed_at + cool_down)
         return self.claimed_at + cool_down
 
 
@@ -83,7 +87,7 @@ def claim(store: Store, by: str, now: datetime, cool_down: timedelta, retry: tim
     number = last.number + 1 if last is not None else 1
     content = {"number": number, "by": by, "claimed_at": now.isoformat()}
     # A write whose answer got lost is tried again below us, and then finds what it wrote itself.
-    if store.create(_claim_path(number), _json(content)) or (by and _is_of(_read(store, number), by)):
+    if store.create(_claim_path(number), _json(content)) or (by and _read(store, number).by == by):
         _show_started(store, number)
         return Answer(True, number, None, "claimed")
     return Answer(False, None, now + cool_down, f"retraining {number} was claimed by another at this moment")
@@ -102,10 +106,6 @@ def nothing_new(store: Store, by: str, why: str) -> None:
         store.create(_nothing_new_path(last.number), _json({"why": why}))
 
 
-def _is_of(retraining: Retraining | None, by: str) -> bool:
-    return retraining is not None and retraining.by == by
-
-
 def end(store: Store, by: str, now: datetime, outcome: Outcome, why: str) -> Retraining | None:
     """Note how ``by``'s retraining ended; None where the last one is not its. The first ending stays."""
     last = newest(store)
@@ -120,6 +120,7 @@ def end(store: Store, by: str, now: datetime, outcome: Outcome, why: str) -> Ret
         "ended_at": now.isoformat(),
         "outcome": outcome,
         "why": why,
+        "failures": _read(store, last.number - 1).failures + 1 if outcome == "failed" else 0,
     }
     store.create(_end_path(last.number), _json(content))
     ended = store.read(_end_path(last.number))
@@ -128,7 +129,7 @@ def end(store: Store, by: str, now: datetime, outcome: Outcome, why: str) -> Ret
     return _read(store, last.number)
 
 
-def _read(store: Store, number: int) -> Retraining | None:
+def _read(store: Store, number: int) -> Retraining:
     claimed, ended = _object(store, _claim_path(number)), _object(store, _end_path(number))
     if claimed is None:
         # It can be seen and cannot be read: taken for one that started just now, which is the careful reading.
@@ -139,6 +140,7 @@ def _read(store: Store, number: int) -> Retraining | None:
         claimed_at=datetime.fromisoformat(claimed["claimed_at"]),
         ended_at=datetime.fromisoformat(ended["ended_at"]) if ended else None,
         outcome=str(ended["outcome"]) if ended else None,
+        failures=int(ended.get("failures", 0)) if ended else 0,
     )
 
 

@@ -59,7 +59,8 @@ class CoolDown(CommonSettings):
     retry_minutes: float = Field(
         default=30.0,
         ge=0,
-        description="the same after one that failed or found no new rows, from its end",
+        description="the same after one that failed or found no new rows, from its end; doubled at each further "
+        "failure in a row",
     )
 
 
