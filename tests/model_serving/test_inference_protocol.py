@@ -61,6 +61,7 @@ def test_some_columns_some_outputs_and_other_types(client: Client, documents: li
     }
     answer = client.post(f"{BASE}/versions/1/infer", json=body).get_json()
     assert [output["name"] for output in answer["outputs"]] == ["is_anomaly"]
+    assert "id" not in answer  # none was sent
 
 
 def column(**change: Any) -> dict[str, Any]:

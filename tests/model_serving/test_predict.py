@@ -48,7 +48,7 @@ def asked(body: Any, **headers: str) -> Request:
     given = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Request(
-        "POST", b"/predict", "1.1", [(k.encode(), v.encode()) for k, v in given.items()], raw, True
+        "POST", b"/predict", "1.1", [(k.encode(), v.encode()) for k, v in given.items()], raw, True, 0
     )
 
 

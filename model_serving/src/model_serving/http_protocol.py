@@ -13,22 +13,29 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any
+from typing import Any, NoReturn
 
 import httptools
 
 NO_BODY = {101, 204, 304}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# What a request takes in memory beside its bytes, and each of its header fields, at most (CPython 3.11, 64 bits).
+REQUEST_COST = 350
+FIELD_COST = 140
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Largest sizes of a request, in bytes; headers counts names and values together."""
+    """Largest sizes of a request, in bytes; headers counts names and values together.
+
+    ahead: of the heads of the requests that a connection has sent before it had its answers, as they lie in memory.
+    """
 
     target: int = 8 * 1024
     headers: int = 32 * 1024
     header_count: int = 100
     body: int = 16 * 1024 * 1024
+    ahead: int = 256 * 1024
 
 
 class Refused(Exception):
@@ -40,9 +47,9 @@ class Refused(Exception):
 
 
 class Request:
-    """One complete request."""
+    """One complete request; head_bytes is about what it takes in memory but for its body."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "target", "version")
+    __slots__ = ("body", "head_bytes", "headers", "keep_alive", "method", "target", "version")
 
     def __init__(
         self,
@@ -52,9 +59,11 @@ class Request:
         headers: list[tuple[bytes, bytes]],
         body: bytes,
         keep_alive: bool,
+        head_bytes: int,
     ) -> None:
         self.method, self.target, self.version = method, target, version
         self.headers, self.body, self.keep_alive = headers, body, keep_alive
+        self.head_bytes = head_bytes
 
     @property
     def path(self) -> str:
@@ -109,16 +118,15 @@ def _unquoted(path: str) -> str:
 
 class RequestReader:
     """Feeds on bytes; complete requests stand in `ready`. body_bytes are those of the request that still comes in,
-    ready_bytes those of the complete ones."""
+    ready_bytes those of the complete ones, ready_heads what these take beside."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.ready: deque[Request] = deque()
-        self.ready_bytes = 0
+        self.ready_bytes = self.ready_heads = 0
         self.wants_continue = False
         self._parser = httptools.HttpRequestParser(self)
         self._refused: Refused | None = None
-        self._upgraded = False
         self._head_bytes = 0
         self._reset()
 
@@ -126,25 +134,26 @@ class RequestReader:
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._header_bytes = 0
-        self._chunks: list[bytes] = []
+        self._hosts = 0
+        self._coding = b""
+        self._body: bytes | bytearray = b""
         self.body_bytes = 0
         self.in_request = False
         self._in_body = False
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take received bytes; raises Refused for what is no acceptable request."""
-        if self._upgraded:
-            return
         if not self._in_body:
             # The parser holds an unfinished header back, so what it has taken is counted here.
             self._head_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # No protocol but HTTP/1.1 here: the request is answered as if it had not asked, then it is over.
-            self._upgraded = True
-            if self.ready:
-                self.ready[-1].keep_alive = False
+            while True:
+                try:
+                    self._parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    data = memoryview(data)[upgrade.args[0] :]
+                    self._read_without_upgrade()
         except httptools.HttpParserError as error:
             if self._refused is None:
                 raise Refused(HTTPStatus.BAD_REQUEST, f"this is no HTTP/1.1 request: {error}") from error
@@ -154,23 +163,42 @@ class RequestReader:
         if self.in_request and not self._in_body and self._head_bytes > most:
             raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a head of more than {most} bytes")
 
+    def _read_without_upgrade(self) -> None:
+        """Read the head just read again, as if it had not asked for another protocol.
+
+        Such a request is to be answered by the one there is (RFC 9110 section 7.8), but httptools takes its body for
+        the other protocol. Java's client and curl --http2 ask so with every first request.
+        """
+        asked = self.ready.pop()
+        self._count(asked, -1)
+        if asked.method == "CONNECT":
+            self._refuse(HTTPStatus.BAD_REQUEST, "CONNECT: this is no proxy")
+        lines = [f"{asked.method} ".encode() + asked.target + f" HTTP/{asked.version}".encode()]
+        lines += [b"%s: %s" % field for field in asked.headers if field[0].lower() != b"upgrade"]
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"\r\n".join(lines) + b"\r\n\r\n")
+
     def take(self) -> Request:
         """The first of the complete requests."""
         request = self.ready.popleft()
-        self.ready_bytes -= len(request.body)
+        self._count(request, -1)
         return request
+
+    def _count(self, request: Request, sign: int) -> None:
+        self.ready_bytes += sign * len(request.body)
+        self.ready_heads += sign * request.head_bytes
 
     def drop(self) -> None:
         """Forget the request that still comes in."""
-        self._chunks, self.body_bytes, self.in_request = [], 0, False
+        self._body, self.body_bytes, self.in_request = b"", 0, False
 
     def drop_all(self) -> None:
         """Forget the complete requests, too."""
         self.drop()
         self.ready.clear()
-        self.ready_bytes = 0
+        self.ready_bytes = self.ready_heads = 0
 
-    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+    def _refuse(self, status: HTTPStatus, detail: str) -> NoReturn:
         # Exceptions in callbacks come out of httptools wrapped; keep the first and raise it from feed().
         if self._refused is None:
             self._refused = Refused(status, detail)
@@ -180,6 +208,8 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         self._reset()
+        if self.ready_heads > self.limits.ahead:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too many requests sent ahead of their answers")
         self.in_request = True
 
     def on_url(self, part: bytes) -> None:
@@ -190,21 +220,35 @@ class RequestReader:
             )
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
         self._header_bytes += len(name) + len(value)
-        if self._header_bytes > self.limits.headers or len(self._headers) > self.limits.header_count:
+        if self._header_bytes > self.limits.headers or len(self._headers) >= self.limits.header_count:
             self._refuse(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 f"more than {self.limits.headers} bytes or {self.limits.header_count} fields of headers",
             )
+        if self._in_body:
+            return  # a trailer: none means anything here, and none may pass for a header
+        self._headers.append((name, value))
         lower = name.lower()
-        if lower == b"content-length" and value.isdigit() and int(value[:20]) > self.limits.body:
-            self._refuse_body()
-        elif lower == b"expect" and value.lower() == b"100-continue":
+        if lower == b"host":
+            self._hosts += 1
+        elif lower == b"content-length":
+            if value.isdigit() and int(value[:20]) > self.limits.body:
+                self._refuse_body()
+        elif lower == b"transfer-encoding":
+            self._coding += b"," + value.strip().lower()
+        elif lower == b"expect":
+            if value.strip().lower() != b"100-continue":
+                self._refuse(HTTPStatus.EXPECTATION_FAILED, "the only expectation met is 100-continue")
             self.wants_continue = True
 
     def on_headers_complete(self) -> None:
         self._in_body = True
+        if self._hosts != 1 and (self._hosts or self._parser.get_http_version() == "1.1"):
+            self._refuse(HTTPStatus.BAD_REQUEST, f"expected one Host header, found {self._hosts or 'none'}")
+        if self._coding.endswith(b"chunked") and self._coding != b",chunked":  # the parser refuses other ends
+            # Not 501, which RFC 9112 proposes: what a caller does wrong must not count as an error of the service.
+            self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the only transfer coding read is chunked")
         if not self._target.startswith(b"/") and self._target != b"*":
             self._target = self._origin_form(self._target)
 
@@ -214,29 +258,34 @@ class RequestReader:
             parsed = httptools.parse_url(target)
         except httptools.HttpParserInvalidURLError:  # what CONNECT asks for, too: this is no proxy
             self._refuse(HTTPStatus.BAD_REQUEST, "the target is neither a path nor an address with a path")
-            raise
         return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
 
     def on_body(self, part: bytes) -> None:
-        self._chunks.append(part)
+        if not self._body:
+            self._body = part  # most come in one part, which is then handed on as it is
+        else:
+            # Small parts, kept as objects, would take many times their length.
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += part
         self.body_bytes += len(part)
         if self.body_bytes > self.limits.body:
             self._refuse_body()
 
     def on_message_complete(self) -> None:
-        self.ready_bytes += self.body_bytes
-        self.ready.append(
-            Request(
-                self._parser.get_method().decode("latin-1"),
-                self._target,
-                self._parser.get_http_version(),
-                self._headers,
-                self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks),
-                self._parser.should_keep_alive(),
-            )
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            self._target,
+            self._parser.get_http_version(),
+            self._headers,
+            bytes(self._body),
+            self._parser.should_keep_alive(),
+            REQUEST_COST + len(self._target) + self._header_bytes + FIELD_COST * len(self._headers),
         )
+        self.ready.append(request)
+        self._count(request, 1)
         self.wants_continue = False
-        self._chunks, self.body_bytes, self.in_request = [], 0, False
+        self._body, self.body_bytes, self.in_request = b"", 0, False
         self._in_body, self._head_bytes = False, 0
 
     def _refuse_body(self) -> None:

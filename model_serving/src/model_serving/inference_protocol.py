@@ -89,8 +89,8 @@ class InferOutput(msgspec.Struct):
     data: list[Any]
 
 
-class InferResponse(msgspec.Struct):
-    """The answer."""
+class InferResponse(msgspec.Struct, omit_defaults=True):
+    """The answer; it has an id if the request had one."""
 
     model_name: str
     model_version: str
