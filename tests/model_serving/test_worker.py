@@ -298,14 +298,6 @@ def test_large_bodies_are_answered_one_at_a_time_beside_the_loop() -> None:
     close_worker(worker, ends)
 
 
-def turn(worker: EventWorker) -> None:
-    """What the loop does between two looks at its connections."""
-    for key, mask in worker.selector.select(0):
-        worker._ready(key.data, mask)
-    if worker.joined:
-        worker._answer_together()
-
-
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_a_client_that_says_it_sends_no_more_gets_its_answers(
     ahead: int, monkeypatch: pytest.MonkeyPatch
@@ -320,12 +312,48 @@ def test_a_client_that_says_it_sends_no_more_gets_its_answers(
         pair[1].sendall(post(b"x" * 900) * ahead)
         pair[1].shutdown(socket.SHUT_WR)
     while worker.connections:
-        turn(worker)
+        worker._turn(0)
     for _, theirs in ends:
         data = b""
         while part := theirs.recv(65536):
             data += part
         assert data.count(b"HTTP/1.1 200 OK") == ahead
+    close_worker(worker, ends)
+
+
+class Slow:
+    """An application that is asked in the loop and needs 2 ms for each answer."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    def wsgi(self) -> Any:
+        return self
+
+    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
+        time.sleep(0.002)
+        self.paths.append(environ["PATH_INFO"])
+        start_response("200 OK", [])
+        return [b"done"]
+
+
+def test_many_requests_sent_ahead_hold_nobody_up() -> None:
+    app = Slow()
+    worker = make_worker(app)
+    ends = [socket.socketpair() for _ in range(4)]
+    for pair in ends[:3]:
+        feed(worker, pair, b"GET /many HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+    probe = feed(worker, ends[3], b"")
+    for number in range(1, 6):
+        ends[3][1].sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        worker._turn(0)
+        assert app.paths.count("/health") == number and not probe.out
+        assert app.paths.count("/many") <= 3 + 5 * number
+    while worker.queued:
+        worker._turn(0)
+    # All are answered in the end, and their connections are read again.
+    assert app.paths.count("/many") == 300
+    assert all(connection.events == selectors.EVENT_READ for connection in worker.connections.values())
     close_worker(worker, ends)
 
 

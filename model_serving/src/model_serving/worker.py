@@ -49,6 +49,9 @@ LARGE_BODY_BYTES = 64 * 1024
 TOGETHER_BYTES = 2 * 1024 * 1024
 ALONE_BYTES = 256 * 1024
 TICK_SECONDS = 1.0
+# How long requests that were sent ahead of an answer are worked on in one turn, all connections together: a client that
+# sends thousands at once must not hold up others, nor a probe.
+AHEAD_SECONDS = 0.005
 # How long a worker that has just taken a connection leaves the next one to the others. Without it, the first to wake
 # takes all that a client opens at once, and keeps them: eight connections with lists of 100 had one of two workers
 # idle to the end.
@@ -143,13 +146,7 @@ class EventWorker(Worker):  # type: ignore[misc]
                 if self.newest is not None and now >= self.shares_until:
                     self._accept_more(self.newest)
                 until = next_tick if self.newest is None else min(next_tick, self.shares_until)
-                for key, mask in self.selector.select(0.0 if self.joined else max(0.0, until - now)):
-                    if isinstance(key.data, Connection):
-                        self._ready(key.data, mask)
-                    else:
-                        key.data(key.fileobj)
-                if self.joined:
-                    self._answer_together()
+                self._turn(0.0 if self.joined or self.queued else max(0.0, until - now))
         finally:
             for pool in (self.pool, self.large):
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -157,11 +154,26 @@ class EventWorker(Worker):  # type: ignore[misc]
                 self._close(connection)
             getattr(self.wsgi, "close", lambda: None)()
 
+    def _turn(self, timeout: float) -> None:
+        """Wait so long for events, handle each, then a part of the work that stands."""
+        for key, mask in self.selector.select(timeout):
+            if isinstance(key.data, Connection):
+                self._ready(key.data, mask)
+            else:
+                key.data(key.fileobj)
+        if self.joined:
+            self._answer_together()
+        if self.queued:
+            self._serve_queued()
+
     def _begin(self) -> None:
         """What the loop works with."""
         self.connections: dict[int, Connection] = {}
         self.finished: deque[tuple[Connection, Request, bytes, bool]] = deque()
         self.joined: deque[tuple[Connection, Request]] = deque()
+        self.queued: deque[Connection] = (
+            deque()
+        )  # those that have sent the next request ahead of the answer before
         # One buffer for all: a new one of this size for each read would come from the kernel and go back to it.
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.accepting = False
@@ -281,9 +293,9 @@ class EventWorker(Worker):  # type: ignore[misc]
         connection.held = held
 
     def _serve(self, connection: Connection) -> None:
-        """Handle the complete requests of a connection, one after the other, then what came behind them."""
+        """Handle the first complete request of a connection; what came behind it waits until others had their turn."""
         reader = connection.reader
-        while reader.ready and not (connection.busy or connection.out or connection.closing):
+        if reader.ready and not (connection.busy or connection.out or connection.closing):
             request = reader.take()
             connection.working = size = len(request.body)
             self.nr += 1
@@ -300,15 +312,23 @@ class EventWorker(Worker):  # type: ignore[misc]
                 pool.submit(self._handle_in_thread, connection, request)
         if connection.sock.fileno() < 0:
             return
-        if not (reader.ready or connection.busy or connection.out or connection.closing):
-            if connection.refused is not None:
+        if not (connection.busy or connection.out or connection.closing):
+            if reader.ready:
+                self.queued.append(connection)
+            elif connection.refused is not None:
                 self._refuse(connection, connection.refused)
                 return
-            if reader.wants_continue and reader.in_request:
+            elif reader.wants_continue and reader.in_request:
                 reader.wants_continue = False
                 self._answer(connection, CONTINUE, close=False)
                 return
         self._watch(connection)
+
+    def _serve_queued(self) -> None:
+        """Serve those that have queued, in turn, for a moment."""
+        until = time.monotonic() + AHEAD_SECONDS
+        while self.queued and time.monotonic() < until:
+            self._serve(self.queued.popleft())
 
     def _answer_together(self) -> None:
         """Answer the requests that have joined since the last look for events, or as many as may be held up for."""
@@ -427,7 +447,7 @@ class EventWorker(Worker):  # type: ignore[misc]
             os.read(self.wake_read, 4096)
         except BlockingIOError:
             pass
-        while self.finished:
+        for _ in range(len(self.finished)):  # what comes meanwhile wakes again
             connection, request, data, close = self.finished.popleft()
             self._answered(connection, request, data, close)
             if connection.sock.fileno() >= 0 and connection.behind:
@@ -453,14 +473,14 @@ class EventWorker(Worker):  # type: ignore[misc]
 
     def _expire(self, connection: Connection, now: float) -> None:
         waited = now - connection.since
-        if connection.busy:
-            return
         if connection.closing:
             if waited > (self.request_limit if connection.out else LINGER_SECONDS):
                 self._close(connection)
         elif connection.out:
             if waited > self.request_limit:
                 self._close(connection)
+        elif connection.busy or connection.behind:
+            return
         elif connection.reader.in_request:
             if waited > self.request_limit:
                 self._refuse(connection, self._too_late(connection))
