@@ -14,7 +14,7 @@ def run(tmp_path: Path, **settings: Any) -> tuple[int, list[dict[str, Any]]]:
     done = subprocess.run(
         [sys.executable, "-m", "model_serving"], env=environ, capture_output=True, text=True, timeout=60
     )
-    assert "Traceback" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout and done.stderr == ""
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -57,6 +57,29 @@ def test_a_wrong_setting_is_2(tmp_path: Path) -> None:
 def test_an_unusable_data_root_is_2(tmp_path: Path, model_folder: Path) -> None:
     code, events = run(tmp_path, model_dir=model_folder, data_root="ftp://x/y")
     assert code == 2 and "DATA_ROOT" in events[0]["event"]
+
+
+def test_a_mongo_uri_that_the_driver_refuses_is_2_and_not_shown(tmp_path: Path, model_folder: Path) -> None:
+    for uri in (
+        "mongodb://user:secret/pw@host/x",
+        "foo://user:secret@host",
+        "mongodb://user:p?secret=pw@host/",
+        "mongodb://host:secret",
+        "mongodb://host/?tls=true&tlsCAFile=/secret",
+    ):
+        code, events = run(tmp_path, model_dir=model_folder, mongo_uri=uri)
+        assert code == 2 and "MONGO_URI" in events[0]["event"], events
+        assert "secret" not in json.dumps(events) and "pw@" not in json.dumps(events)
+    code, events = run(tmp_path, model_dir=model_folder, mongo_uri="mongodb://127.0.0.1:9", mongo_db="a b")
+    assert code == 2 and "MONGO_DB" in events[0]["event"]
+
+
+def test_an_unusable_state_dir_is_2(tmp_path: Path, model_folder: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "full" / "scores" / "folder").mkdir(parents=True)
+    for folder in (tmp_path / "file", Path("/proc/nope"), tmp_path / "full"):
+        code, events = run(tmp_path, model_dir=model_folder, state_dir=folder)
+        assert code == 2 and "STATE_DIR" in events[-2]["event"] and str(folder) in events[-2]["event"]
 
 
 def test_what_the_image_installs_is_small() -> None:

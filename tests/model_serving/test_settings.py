@@ -27,3 +27,14 @@ def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
 def test_workers_follow_the_cores() -> None:
     assert Settings().worker_count >= 1
     assert Settings(workers=3).worker_count == 3
+
+
+def test_writing_back_needs_its_token_and_a_webhook(tmp_path: Path) -> None:
+    environ = {"GITHUB_WRITEBACK": "status", "SECRETS_DIR": str(tmp_path)}
+    with pytest.raises(WrongSettings, match="GITHUB_WRITEBACK_TOKEN and GITHUB_WEBHOOK_SECRET: expected"):
+        load_settings(Settings, [], "model_serving", environ=environ)
+    (tmp_path / "github_writeback_token").write_text("token")
+    with pytest.raises(WrongSettings, match="^GITHUB_WEBHOOK_SECRET: expected"):
+        load_settings(Settings, [], "model_serving", environ=environ)
+    (tmp_path / "github_webhook_secret").write_text("secret")  # secrets may come from files or Vault
+    assert load_settings(Settings, [], "model_serving", environ=environ).github_writeback == "status"

@@ -1,6 +1,9 @@
 import hashlib
 import hmac
 import json
+import os
+import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -182,6 +185,59 @@ def test_the_answer_does_not_wait_for_a_mongodb_that_is_away(start: Any) -> None
         assert (status, answer["result"]) == (200, "scored") and time.monotonic() - begin < 5
     status, answer = service.request("POST", "/webhooks/github", body, headers(body, "d-2"))
     assert answer["result"] == "duplicate"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mongo_uri": "mongodb://127.0.0.1:{port}/", "mongo_timeout_seconds": 5},
+        {
+            "github_writeback": "status",
+            "github_writeback_token": "ours",
+            "github_api_url": "http://127.0.0.1:{port}",
+        },
+    ],
+    ids=["mongodb", "github"],
+)
+def test_a_delivery_whose_worker_died_before_its_effects_has_them_when_it_comes_again(
+    start: Any, settings: dict[str, Any]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # takes connections and never answers
+        port = hanging.getsockname()[1]
+        places = {name: str(text).format(port=port) for name, text in settings.items()}
+        service = start(github_webhook_secret=SECRET, **places)
+        pull = pull_request(3)
+        body = event(pull)
+
+        def deliver() -> Any:
+            return service.request("POST", "/webhooks/github", body, headers(body))[1]["result"]
+
+        assert deliver() == "scored" and deliver() == "duplicate"
+        (worker,) = service.worker_pids()
+        os.kill(worker, signal.SIGKILL)
+        end = time.monotonic() + 60
+        while worker in service.worker_pids():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        service.wait_until_ready()
+        assert deliver() == "scored"
+        while pull["base"]["repo"]["full_name"] not in service.get("/")[1]:
+            assert time.monotonic() < end, service.log
+            time.sleep(0.1)
+        assert deliver() == "duplicate"
+
+
+def test_a_claim_that_cannot_be_kept_costs_no_score(start: Any, tmp_path: Path) -> None:
+    service = start(github_webhook_secret=SECRET, state_dir=tmp_path / "state")
+    folder = tmp_path / "state" / "deliveries"
+    folder.rmdir()
+    folder.touch()
+    body = event(pull_request(3))
+    for _ in range(2):
+        status, answer = service.request("POST", "/webhooks/github", body, headers(body))
+        assert (status, answer["result"]) == (200, "scored")
+    assert "without knowing whether it has come before" in service.log
+    assert service.terminate() == 0
 
 
 def test_two_replicas_keep_a_delivery_once(start: Any, tmp_path: Path) -> None:

@@ -15,14 +15,14 @@ from typing import Any, NoReturn
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from model_registry.artifacts import default_cache, local_folder
 from model_registry.registry import open_registry
-from stage_runtime.exits import ExitCode, StageError
+from stage_runtime.exits import ExitCode, StageError, WrongSettings
 from stage_runtime.logs import get_logger
 from stage_runtime.main import run_stage
 from stage_runtime.settings import load_settings
 
-from model_serving import board, metrics
 from model_serving.app import Application, worker_application
 from model_serving.model import BrokenModel, ServedModel, load_model
+from model_serving.mongo import open_mongo
 from model_serving.settings import Settings
 from model_serving.shared_state import SharedState
 from model_serving.traffic import place
@@ -46,17 +46,31 @@ def main(argv: Sequence[str]) -> int:
     master = os.getpid()
     if settings.data_root:
         place(settings.data_root, settings.do_spaces_bucket)
+    if (mongo := open_mongo(settings)) is not None:
+        mongo.close()  # each worker opens its own; here it only proves its address
     model = find_model(settings)
     prove_apart(model)
-    state = SharedState(settings.state_dir or Path(tempfile.mkdtemp(prefix="model-serving-")))
+    state = shared_state(settings.state_dir)
     try:
-        state.prepare()
         # prometheus_client decides on its multiprocess mode when it is imported, in the workers.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(state.metrics_folder)
         return serve(settings, model, state, master)
     finally:
         if os.getpid() == master and settings.state_dir is None:
             shutil.rmtree(state.folder, ignore_errors=True)
+
+
+def shared_state(folder: Path | None) -> SharedState:
+    """The prepared folder that the workers share, a temporary one without STATE_DIR; raises WrongSettings."""
+    try:
+        state = SharedState(folder or Path(tempfile.mkdtemp(prefix="model-serving-")))
+        state.prepare()
+    except OSError as error:
+        raise WrongSettings(
+            "STATE_DIR: expected a folder of this service's own with room in it that it may write to (none: a new one "
+            f"in TMPDIR), found {error.strerror}: {error.filename}"
+        ) from None
+    return state
 
 
 def find_model(settings: Settings) -> ServedModel:
@@ -150,9 +164,10 @@ def _hear_signals() -> None:
 
 
 def _worker_gone(state: SharedState, pid: int) -> None:
-    state.leave(pid)
-    metrics.worker_gone(pid, state.metrics_folder)
-    board.worker_gone(pid, state.scores_folder)
+    try:
+        state.gone(pid)
+    except OSError as error:  # the arbiter must go on, whatever has become of the folder
+        get_logger().warning("What a worker left behind cannot be removed", pid=pid, error=str(error))
 
 
 def run() -> NoReturn:

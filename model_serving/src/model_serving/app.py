@@ -17,7 +17,7 @@ from model_serving.drift import DriftReports
 from model_serving.http_protocol import Limits, Request
 from model_serving.metrics import Metrics
 from model_serving.model import ServedModel
-from model_serving.mongo import Mongo
+from model_serving.mongo import Mongo, open_mongo
 from model_serving.predicting import PATH, Answer, Predict, Recorder
 from model_serving.problems import handle_problems
 from model_serving.reloading import Reloader
@@ -149,12 +149,10 @@ def worker_application(settings: Settings, model: ServedModel, state: SharedStat
     metrics = Metrics()
     service = Service(settings)
     reloader = Reloader(service, state, metrics, model)
-    mongo = None
-    if uri := settings.mongo_uri.get_secret_value():
-        mongo = Mongo(uri, settings.mongo_db, settings.scores_collection, settings.mongo_timeout_seconds)
+    mongo = open_mongo(settings)
     results = Results(metrics, mongo, state.scores_folder)
     results.start()
-    deliveries = Deliveries(state.folder / "deliveries", mongo)
+    deliveries = Deliveries(state.deliveries_folder, mongo)
     deliveries.start()
     traffic = drift = None
     if settings.data_root:
@@ -170,12 +168,11 @@ def worker_application(settings: Settings, model: ServedModel, state: SharedStat
         )
         traffic.start()
     writeback = None
-    token = settings.github_writeback_token.get_secret_value()
-    if settings.github_writeback != "none" and token:
+    if settings.github_writeback != "none":
         writeback = WriteBack(
             settings.github_writeback,
             settings.github_api_url,
-            token,
+            settings.github_writeback_token.get_secret_value(),
             settings.public_url,
             metrics,
             Turns(state.folder / "turns", mongo),

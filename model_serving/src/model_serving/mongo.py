@@ -3,7 +3,7 @@
 The collection `scores` holds three kinds of documents, told apart by `kind`:
 
     score      _id "OWNER/NAME#NUMBER": the last score of a pull request with title, address and reasons
-    delivery   _id "delivery:ID": a webhook delivery that was taken, so that a second one is ignored
+    delivery   _id "delivery:ID": a webhook delivery that was taken, so that a second one is ignored (see `deliveries`)
     writeback  _id "writeback:status:OWNER/NAME@SHA" or "writeback:comment:OWNER/NAME#NUMBER": whose turn it is to
                write there, and which result was written last
 
@@ -14,15 +14,37 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from stage_runtime.exits import WrongSettings
 from stage_runtime.logs import get_logger
+
+from model_serving.settings import Settings
 
 
 class Away(Exception):
     """MongoDB does not answer, or did not a moment ago."""
+
+
+def open_mongo(settings: Settings) -> Mongo | None:
+    """The connection that the settings name, None where they name none; nothing is contacted yet.
+
+    Raises WrongSettings for what the driver refuses. Its texts may hold a piece of the password: not shown.
+    """
+    uri = settings.mongo_uri.get_secret_value()
+    if not uri:
+        return None
+    try:
+        return Mongo(uri, settings.mongo_db, settings.scores_collection, settings.mongo_timeout_seconds)
+    except Exception:
+        raise WrongSettings(
+            "MONGO_URI: expected an address such as mongodb://host:27017, with the special characters of user and "
+            "password percent-encoded, and names of a database and a collection in MONGO_DB and SCORES_COLLECTION; "
+            "found one that the driver refuses. It is not shown, because it may hold a password."
+        ) from None
 
 
 class Mongo:
@@ -38,15 +60,19 @@ class Mongo:
         self.replace_one = pymongo.ReplaceOne
         self._failure: type[Exception] = PyMongoError
         milliseconds = max(1, int(timeout_seconds * 1000))
-        self._client: Any = pymongo.MongoClient(
-            uri,
-            serverSelectionTimeoutMS=milliseconds,
-            connectTimeoutMS=milliseconds,
-            socketTimeoutMS=milliseconds,
-            timeoutMS=milliseconds,
-            tz_aware=True,
-            appname="model_serving",
-        )
+        with warnings.catch_warnings():
+            # What the driver takes for an option may be a piece of a password.
+            warnings.simplefilter("ignore")
+            self._client: Any = pymongo.MongoClient(
+                uri,
+                serverSelectionTimeoutMS=milliseconds,
+                connectTimeoutMS=milliseconds,
+                socketTimeoutMS=milliseconds,
+                timeoutMS=milliseconds,
+                connect=False,
+                tz_aware=True,
+                appname="model_serving",
+            )
         self._collection = self._client[database][collection]
         self._lock = threading.Lock()
         self._indexed = False

@@ -151,6 +151,20 @@ class Settings(StageSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _can_write_back(self) -> Settings:
+        needed = {
+            "GITHUB_WRITEBACK_TOKEN": self.github_writeback_token,
+            "GITHUB_WEBHOOK_SECRET": self.github_webhook_secret,
+        }
+        missing = [name for name, secret in needed.items() if not secret.get_secret_value()]
+        if self.github_writeback != "none" and missing:
+            raise ValueError(
+                f"{' and '.join(missing)}: expected a value, because GITHUB_WRITEBACK is {self.github_writeback}, "
+                "found none"
+            )
+        return self
+
     @cached_property
     def worker_count(self) -> int:
         """Processes to run: as set, or one for each core that this process may use, as it was when first asked."""

@@ -3,6 +3,8 @@
     wanted.json         {"generation", "name", "version", "folder"}: what every worker has to serve
     workers/PID.json    {"pid", "generation", "version", "ready", "error", "loaded_at"}: what one serves
     scores/PID.json     what one has scored lately (see `board`)
+    deliveries/         webhook deliveries that were taken (see `deliveries`); kept for the next service
+    metrics/            what each has counted (see `metrics`)
     reload.lock         held while one worker tries a new version
     poll.lock           held by the worker that watches the registry
 
@@ -19,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from model_serving import board, deliveries, metrics
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,21 @@ class SharedState:
         self.workers_folder = folder / "workers"
         self.metrics_folder = folder / "metrics"
         self.scores_folder = folder / "scores"
+        self.deliveries_folder = folder / "deliveries"
 
     def prepare(self) -> None:
-        """Make the folders, before the workers are forked; what an earlier service left is removed."""
+        """Make the folders, before the workers are forked; what an earlier service left undone is removed.
+
+        Raises OSError where the folder cannot be used.
+        """
         for part in (self.workers_folder, self.metrics_folder, self.scores_folder):
             part.mkdir(parents=True, exist_ok=True)
             for file in part.iterdir():
                 file.unlink()
+        self.deliveries_folder.mkdir(exist_ok=True)
+        deliveries.forget(self.deliveries_folder)
+        with self.lock("reload", wait=False):  # proves that files can be made here
+            pass
         self._wanted_file.unlink(missing_ok=True)
 
     @property
@@ -86,6 +98,13 @@ class SharedState:
     def report(self, state: WorkerState) -> None:
         """Say what this worker serves."""
         _write(self.workers_folder / f"{state.pid}.json", asdict(state))
+
+    def gone(self, pid: int) -> None:
+        """The worker has ended: what it was, and what it had begun, is no more."""
+        self.leave(pid)
+        metrics.worker_gone(pid, self.metrics_folder)
+        board.worker_gone(pid, self.scores_folder)
+        deliveries.forget(self.deliveries_folder, pid)
 
     def leave(self, pid: int) -> None:
         """The worker is gone or on its way out."""

@@ -117,22 +117,21 @@ class Webhook:
                 return DeliveryResult(delivery, "duplicate")
             try:
                 batch = self.service.score([pull], delivery, listed=False)
+                if not self.deliveries.once(delivery, lambda new: self._effects(new, delivery, batch, pull)):
+                    # GitHub lists it as failed then, and it can be sent again.
+                    raise Problem(
+                        HTTPStatus.SERVICE_UNAVAILABLE,
+                        "busy",
+                        "too many deliveries wait to be recorded: send this one again later",
+                        headers={"Retry-After": "60"},
+                    )
             except Exception:
                 self.deliveries.release(delivery)
                 raise
-            if not self.deliveries.once(delivery, lambda new: self._effects(new, batch, pull)):
-                # GitHub lists it as failed then, and it can be sent again.
-                self.deliveries.release(delivery)
-                raise Problem(
-                    HTTPStatus.SERVICE_UNAVAILABLE,
-                    "busy",
-                    "too many deliveries wait to be recorded: send this one again later",
-                    headers={"Retry-After": "60"},
-                )
         # As the scorer made it: its code travels with the model.
         return DeliveryResult(delivery, "scored", score=cast(Score, batch.scores[0]))
 
-    def _effects(self, new: bool, batch: Batch, pull: Any) -> None:
+    def _effects(self, new: bool, delivery: str, batch: Batch, pull: Any) -> None:
         """What a score leaves behind; new: whether no other replica has had the delivery."""
         if not new:
             self._count("duplicate")
@@ -142,8 +141,11 @@ class Webhook:
         self.recorder.keep(batch, [pull], "webhook")
         score = batch.scores[0]
         target = target_of(pull, score["repo_name"], score["number"])
-        if self.writeback is not None and target is not None:
-            self.writeback.put(target, score, batch.documents[0].get("updated_at"))
+        if self.writeback is None or target is None:
+            self.deliveries.done(delivery)
+        else:
+            updated_at = batch.documents[0].get("updated_at")
+            self.writeback.put(target, score, updated_at, lambda: self.deliveries.done(delivery))
 
     def _count(self, result: str) -> None:
         self.recorder.metrics.webhooks.labels(result).inc()

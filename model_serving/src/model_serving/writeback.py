@@ -13,7 +13,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -62,13 +62,17 @@ def target_of(pull: Mapping[str, Any], repo_name: str, number: int | None) -> Ta
 
 @dataclass(order=True)
 class Job:
-    """One result to write, at the monotonic time `due` or later; order: see writeback_texts.order_of."""
+    """One result to write, at the monotonic time `due` or later; order: see writeback_texts.order_of.
+
+    ended: called once it is written or given up.
+    """
 
     due: float
     since: float
     target: Target = field(compare=False)
     score: Mapping[str, Any] = field(compare=False)
     order: str = field(compare=False)
+    ended: Callable[[], None] = field(compare=False)
 
 
 class OutOfTime(Exception):
@@ -132,17 +136,25 @@ class WriteBack:
         """Begin to send; call it after the fork."""
         self._thread.start()
 
-    def put(self, target: Target, score: Mapping[str, Any], updated_at: datetime | None) -> None:
+    def put(
+        self,
+        target: Target,
+        score: Mapping[str, Any],
+        updated_at: datetime | None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         """Send this result soon, unless one of a later event stands there then.
 
-        updated_at: GitHub's time of the pull request as it was scored.
+        updated_at: GitHub's time of the pull request as it was scored. ended: called once it is sent or given up.
         """
         received = datetime.now(UTC)
         now = time.monotonic()
         try:
-            self._waiting.put_nowait(Job(now, now, target, score, order_of(updated_at or received, received)))
+            order = order_of(updated_at or received, received)
+            self._waiting.put_nowait(Job(now, now, target, score, order, ended))
         except queue.Full:
             self._count("dropped")
+            ended()
 
     def stop(self, seconds: float) -> None:
         """Send what waits, but wait no longer than this."""
@@ -181,6 +193,7 @@ class WriteBack:
                 self._count("dropped")
             else:
                 heapq.heappush(self._later, job)
+                return
         except (GitHubError, NoCredential) as error:
             self._count("failed")
             get_logger().warning(
@@ -194,6 +207,7 @@ class WriteBack:
             get_logger().exception("A result was not written back", repo_name=job.target.repo_name)
         else:
             self._count("done")
+        job.ended()
 
     def _count(self, result: str) -> None:
         self.metrics.writebacks.labels(result).inc()
