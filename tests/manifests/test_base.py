@@ -109,6 +109,24 @@ def test_every_pod_is_hardened_bounded_and_its_own(part: tuple[str, list[dict[st
             assert container["command"][:2] == ["python", "-m"], name
 
 
+@pytest.mark.parametrize("folder", [folder for folder in RENDERED if folder != "components/minio"])
+def test_a_private_authority_reaches_every_container_that_calls_others(repository: Path, folder: str) -> None:
+    """Where the page of values says it is; without the ConfigMap the pods start all the same."""
+    objects = list(yaml.safe_load_all(render(repository / "argo-apps" / folder)))
+    found = [(name, pod, [*pod["containers"], *pod.get("initContainers", [])]) for name, pod in pods(objects)]
+    for o in (one for one in objects if one["kind"] == "WorkflowTemplate"):
+        steps = [step["container"] for step in o["spec"]["templates"] if "container" in step]
+        found.append((o["metadata"]["name"], o["spec"], steps))
+    for name, pod, containers in found:
+        assert {"name": "ca", "configMap": {"name": "ca", "optional": True}} in pod["volumes"], name
+        for container in containers:
+            mounted = {"name": "ca", "mountPath": "/run/ca", "readOnly": True} in container["volumeMounts"]
+            assert mounted or container["name"] == "mlserver", name  # which reads a folder and calls nobody
+    page = (repository / "argo-apps" / "environment" / "values.example.yaml").read_text("utf-8")
+    named = re.findall(r"^  # ([A-Z_]+): /run/ca/ca.crt", page, re.M)
+    assert named == ["VAULT_CACERT", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "SSL_CERT_FILE"]
+
+
 def test_each_account_is_the_one_that_its_vault_role_is_bound_to(
     repository: Path, part: tuple[str, list[dict[str, Any]]]
 ) -> None:
