@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import resource
 import selectors
 import signal
 import socket
@@ -399,6 +400,57 @@ def test_a_client_that_does_not_read_is_dropped(start: Any) -> None:
                 except BlockingIOError:
                     time.sleep(0.05)
     assert service.get("/health")[0] == 200
+
+
+def test_silent_connections_make_room_for_new_ones(start: Any, body: bytes) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= most < 2000:
+        pytest.skip("needs 2,000 open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2000 if most < 0 else min(most, 20_000), most))
+    service = start(request_seconds=8)
+    with ExitStack() as clients:
+        kept = clients.enter_context(connect(service))
+        kept.sendall(post(body)[:-1])  # a request in progress stays, however many come
+        silent = [clients.enter_context(connect(service)) for _ in range(1100)]
+        begin = time.monotonic()
+        for _ in range(3):
+            assert service.get("/health")[0] == 200
+        assert time.monotonic() - begin < 3  # a probe's time
+        kept.sendall(post(body)[-1:])
+        assert read_answer(kept)[0] == 200
+        silent[0].settimeout(10)
+        assert silent[0].recv(1) == b""  # the oldest one had to go
+        # The others after the time for a request, although idle connections may stay for longer.
+        silent[-1].settimeout(30)
+        assert silent[-1].recv(1) == b""
+        assert 5 < time.monotonic() - begin < 25
+
+
+def test_a_connection_whose_request_has_come_is_not_replaced() -> None:
+    app = Idle()
+    worker = make_worker(app)
+    worker.most_connections = 2
+    ends = [socket.socketpair() for _ in range(2)]
+    first, second = (feed(worker, pair, b"") for pair in ends)
+    ends[0][1].sendall(b"G")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        with (
+            socket.create_connection(listener.getsockname()),
+            socket.create_connection(listener.getsockname()),
+        ):
+            assert not worker._new_connection(listener)
+            worker._turn(0)
+            assert first.reader.in_request
+            assert worker._new_connection(listener)
+            assert second.sock.fileno() < 0 < first.sock.fileno()
+            (third,) = (each for each in worker.connections.values() if each is not first)
+            for busy in (first, third):
+                busy.reader.in_request = True
+            assert not worker._new_connection(listener)
+            assert not worker.accepting and len(worker.connections) == 2
+            third.sock.close()
+    close_worker(worker, ends)
 
 
 def test_too_large_is_answered_before_it_is_sent(start: Any) -> None:

@@ -25,6 +25,7 @@ import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -64,7 +65,7 @@ class Connection:
     """A client's connection and where it stands."""
 
     __slots__ = (
-        "busy", "client", "closing", "events", "held", "out", "reader", "refused", "since", "sock", "working",
+        "busy", "client", "closing", "events", "heard", "held", "out", "reader", "refused", "since", "sock", "working",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, client: tuple[str, int], limits: Limits) -> None:
@@ -76,6 +77,7 @@ class Connection:
         self.held = 0  # bytes of all its bodies, as counted by the worker
         self.refused: Refused | None = None  # answered when the requests before it are
         self.closing = False  # close once `out` is sent
+        self.heard = False  # whether a byte has come
         self.since = time.monotonic()  # start of the request, of the answer or of the pause now going on
         self.events = 0
 
@@ -203,19 +205,36 @@ class EventWorker(Worker):  # type: ignore[misc]
         self.accepting = wanted
 
     def _accept_more(self, settled: Connection | None = None) -> None:
-        """Accept if there is room and no newest connection but this one, which is answered, gone or waited for."""
+        """Accept if there is no newest connection but this one, which is answered, gone or waited for."""
         if settled is self.newest:
             self.newest = None
-        self._accept(self.alive and self.newest is None and len(self.connections) < self.most_connections)
+        self._accept(self.alive and self.newest is None)
+
+    def _longest_idle(self) -> Connection | None:
+        """The connection that has been idle for longest, if any is."""
+        idle = [connection for connection in self.connections.values() if connection.idle]
+        if not idle:
+            self._accept(False)  # until one has ended, or the next tick
+            return None
+        longest = min(idle, key=lambda connection: connection.since)
+        with suppress(OSError):
+            if longest.sock.recv(1, socket.MSG_PEEK):
+                return None  # not idle any more: its request is read in this turn, and this is asked again in the next
+        return longest
 
     def _new_connection(self, listener: Any) -> bool:
         # One at a time: the workers share the socket, and a greedy one would leave another without work.
+        replaced = None
+        if len(self.connections) >= self.most_connections and (replaced := self._longest_idle()) is None:
+            return False
         try:
             sock, client = listener.accept()
         except (BlockingIOError, ConnectionAbortedError, InterruptedError):
             return False
         except OSError:  # out of descriptors: the client waits in the queue until some are free
             return False
+        if replaced is not None:
+            self._close(replaced)
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -226,7 +245,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         if self.cfg.workers > 1:
             self.newest = connection
             self.shares_until = time.monotonic() + SHARE_SECONDS
-        self._accept(self.newest is None and len(self.connections) < self.most_connections)
+            self._accept(False)
         return True
 
     # One connection.
@@ -271,6 +290,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         if not length:
             self._close(connection)
             return
+        connection.heard = True
         if connection.closing:  # its last answer is sent; what still comes is thrown away
             return
         reader = connection.reader
@@ -468,6 +488,8 @@ class EventWorker(Worker):  # type: ignore[misc]
             return
         for connection in list(self.connections.values()):
             self._expire(connection, now)
+        if not self.accepting:
+            self._accept_more()
         if self.draining_since is not None:
             self._drain(now, now - self.draining_since)
 
@@ -486,7 +508,7 @@ class EventWorker(Worker):  # type: ignore[misc]
                 self._refuse(connection, self._too_late(connection))
             else:
                 self._watch(connection)  # goes on reading if it was paused and there is room again
-        elif waited > self.keepalive:
+        elif waited > (self.keepalive if connection.heard else self.request_limit):
             self._close(connection)
 
     def _too_late(self, connection: Connection) -> Refused:
