@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -13,14 +14,16 @@ from made_up import errors_of, rows
 
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
+def bench() -> Iterator[ModuleType]:
     file = Path(__file__).resolve().parents[2] / "perf" / "bench_drift.py"
     spec = importlib.util.spec_from_file_location("bench_drift", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["bench_drift"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(file.parent)  # where a script finds the modules beside it
+        patch.setitem(sys.modules, "bench_drift", module)  # dataclasses look there
+        spec.loader.exec_module(module)
+        yield module
 
 
 def recorded(n: int, shift: float = 0.0) -> Window:
