@@ -5,17 +5,13 @@ python tests/manifests/write_golden.py --check    writes nothing; exit 1 where o
 """
 
 import sys
-from pathlib import Path
 
-from rendering import GOLDEN, RENDERED, render, without_release
-
-ARGO_APPS = Path(__file__).resolve().parent.parent.parent / "argo-apps"
+from rendering import GOLDEN, stored
 
 
 def main(check: bool) -> int:
     differing = 0
-    for name in RENDERED:
-        text = without_release(render(ARGO_APPS / name))
+    for name, text in stored().items():
         file = GOLDEN / f"{name}.yaml"
         if check and text != file.read_text():
             print(
