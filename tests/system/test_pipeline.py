@@ -198,6 +198,7 @@ def test_real_pull_requests_all_arrive_and_score_as_trained(machines: MakeMachin
         assert close(bare_scores(url, pulls), trained)
 
 
+@pytest.mark.long
 def test_hidden_authors_score_as_trained_too(machines: MakeMachine, corpus: Path) -> None:
     """AUTHOR_PRIVACY=hash: in the batch, whose documents are hashed already, and for objects as GitHub sends them."""
     privacy = {"AUTHOR_PRIVACY": "hash", "AUTHOR_HASH_KEY": "a key of sixteen bytes or more"}

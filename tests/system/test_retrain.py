@@ -12,7 +12,7 @@ import requests
 if TYPE_CHECKING:
     from conftest import Machine, MakeMachine
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 # A small network quickly trained, which an easy gate lets pass: this is about what follows the verdict.
 ACCEPTED = {
     "MAX_EPOCHS": "4", "QUALITY_REPORT": "false", "GATE_BASELINES": "report", "GATE_MARGIN": "1",
@@ -72,7 +72,6 @@ def test_retrain_serves_only_what_the_gate_lets_pass(machine: Machine) -> None:
         assert aliases(machine) == {"candidate": "3", "champion": "3"} and served(url) == {"3"}
 
 
-@pytest.mark.long
 def test_a_service_that_does_not_take_the_champion_ends_it_with_1(
     machines: MakeMachine, corpus: Path, tmp_path: Path
 ) -> None:
