@@ -172,7 +172,7 @@ class Cluster:
 
     def _stages(self) -> Path:
         own = server_folder("kwok") / "stage" / "pod" / "fast"
-        parts = [HERE / "kwok-stages.yaml", own / "pod-ready.yaml", own / "pod-delete.yaml"]
+        parts = [HERE / "kwok-stages.yaml", own / "pod-ready.yaml"]
         stages = self.folder / "kwok-stages.yaml"
         stages.write_text("\n---\n".join(part.read_text(encoding="utf-8") for part in parts))
         return stages

@@ -1,5 +1,6 @@
 """The blue/green gate with Argo Rollouts' own controller: what is promoted, when, and what is not."""
 
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -198,16 +199,45 @@ def assert_not_promoted(serving: Serving, first: str, seconds: float = 5) -> Non
         time.sleep(1)
 
 
-def test_a_lost_analysis_pod_promotes_nothing_and_its_successor_decides(serving: Serving) -> None:
+def evict(serving: Serving, pod: str) -> None:
+    """Take a pod from its node as a drain does."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction"
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": NAMESPACE},
+    }
+    serving.cluster.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+
+
+def successor_of_the_evicted(serving: Serving) -> None:
+    """Evict the running analysis pod and wait for the one that takes its place."""
+    eventually(lambda: analysis_pods(serving), 180, "the analysis pod")
+    (lost,) = analysis_pods(serving)
+    evict(serving, lost)
+    eventually(lambda: analysis_pods(serving) - {lost}, 180, "a new analysis pod")
+
+
+@pytest.mark.parametrize(("code", "phase"), [(0, "Paused"), (1, "Degraded")])
+def test_an_evicted_analysis_pod_decides_nothing_and_its_successor_does(
+    serving: Serving, code: int, phase: str
+) -> None:
     first = serving.active()
     serving.deploy("4")
+    successor_of_the_evicted(serving)
+    assert_not_promoted(serving, first)
+    with PodEndings(serving.cluster, answers(gate=code)):
+        serving.wait(phase, first)
+
+
+def test_an_analysis_pod_that_is_gone_without_an_eviction_ends_the_gate(serving: Serving) -> None:
+    first = serving.active()
+    serving.deploy("8")
     eventually(lambda: analysis_pods(serving), 180, "the analysis pod")
     (lost,) = analysis_pods(serving)
     serving.cluster.kubectl("-n", NAMESPACE, "delete", "pod", lost, "--grace-period=0", "--force")
-    eventually(lambda: analysis_pods(serving) - {lost}, 180, "a new analysis pod")
+    serving.wait("Degraded", first)
     assert_not_promoted(serving, first)
-    with PodEndings(serving.cluster, answers(gate=1)):
-        serving.wait("Degraded", first)
 
 
 def test_a_lost_analysis_job_promotes_nothing(serving: Serving) -> None:
@@ -240,6 +270,24 @@ def test_trouble_after_promotion_rolls_back_by_itself(serving: Serving) -> None:
         eventually(lambda: serving.active() == second, 180, "the switch")
         endings.outcome = answers(gate=0, watch=1)
         serving.wait("Degraded", first)
+
+
+def watched(serving: Serving) -> str | None:
+    """How the watch after the promotion stands."""
+    phase: str | None = serving.status()["blueGreen"].get("postPromotionAnalysisRunStatus", {}).get("status")
+    return phase
+
+
+def test_an_eviction_after_promotion_rolls_nothing_back(serving: Serving) -> None:
+    second = serving.deploy("9")
+    with PodEndings(serving.cluster, answers(gate=0, watch=None)) as endings:
+        serving.wait("Paused")
+        serving.plugin("promote", "model-serving")
+        eventually(lambda: serving.active() == second, 180, "the switch")
+        successor_of_the_evicted(serving)
+        endings.outcome = answers(gate=0, watch=0)
+        eventually(lambda: watched(serving) == "Successful", 180, "the watch's end")
+        serving.wait("Healthy", second)
 
 
 def test_the_manifests_pass_the_plugins_own_lint(argo_apps: Path, tmp_path: Path) -> None:
