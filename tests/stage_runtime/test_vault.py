@@ -276,7 +276,7 @@ def test_a_private_authority_is_trusted_by_its_file_alone(
     assert settings is not None
     client = make(fake, clock, tmp_path, address=settings.address, ca_file=settings.ca_file)
     assert client.read()["github_token"] == "ghp_vault"
-    with pytest.raises(ServiceUnreachable):
+    with pytest.raises(ServiceUnreachable, match="VAULT_CACERT"):
         make(fake, clock, tmp_path, address=address).read()
 
 

@@ -288,6 +288,8 @@ def _state(error: BaseException) -> str:
         return "sealed"
     if isinstance(error, refused.VaultNotInitialized):
         return "not initialised"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "out of reach by TLS (VAULT_CACERT: is its certificate of that authority?)"
     if isinstance(error, requests.RequestException):
         return "out of reach"
     return f"failing ({type(error).__name__})"
