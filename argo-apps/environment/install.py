@@ -190,13 +190,10 @@ def objects(values: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def reviewer() -> list[dict[str, Any]]:
-    """The account with which Vault reviews tokens, as Argo CD will apply it."""
-    text = (ROOT / "base" / "vault-auth.yaml").read_text(encoding="utf-8")
-    found = list(yaml.safe_load_all(text))
-    for one in found:
-        if one["kind"] == "ServiceAccount":
-            one["metadata"]["namespace"] = "mlops"
-    return found
+    """The account with which Vault reviews tokens, as Argo CD will apply it, and what lets it do so."""
+    account = load("base/vault-auth.yaml")
+    account["metadata"]["namespace"] = "mlops"
+    return [account, load("environment/vault-auth-binding.yaml")]
 
 
 def main(argv: Sequence[str]) -> int:

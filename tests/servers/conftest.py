@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 # The modules beside this file are imported by their plain names; pytest's import mode adds no folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -22,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A control plane with the CRDs of Argo Rollouts."""
+    """A control plane with the CRDs of Argo Rollouts and what a person makes there before Argo CD does anything."""
     from cluster import Cluster
     from processes import server_folder
 
@@ -30,9 +32,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     try:
         made.start()
         made.apply_crds(server_folder("rollouts") / "crds")
+        made.apply(*installed_first())
         yield made
     finally:
         made.stop()
+
+
+def installed_first() -> list[dict[str, Any]]:
+    """Step 3 of the first install, with every optional part; settings are each test's own matter."""
+    folder = ROOT / "argo-apps" / "environment"
+    values = yaml.safe_load((folder / "values.example.yaml").read_text())
+    values["components"] = ["drift", "minio", "mlflow", "mlserver"]
+    done = subprocess.run(
+        [sys.executable, folder / "install.py", "--first", "/dev/stdin"],
+        input=yaml.safe_dump(values), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [one for one in yaml.safe_load_all(done.stdout) if one["kind"] != "ConfigMap"]
 
 
 @pytest.fixture(scope="session")

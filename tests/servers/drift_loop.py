@@ -45,7 +45,7 @@ class Loop:
     def start(self) -> None:
         self.cluster.apply_crds(server_folder("events") / "crds")
         self.cluster.apply_crds(server_folder("workflows") / "crds" / "minimal")
-        order = {"Namespace": 0, "ServiceAccount": 1, "Role": 2, "RoleBinding": 3}
+        order = {"ServiceAccount": 1, "Role": 2, "RoleBinding": 3}
         self.cluster.apply(*sorted(self.objects.values(), key=lambda o: order.get(o["kind"], 9)))
         self._workflow_controller()
         key, crt = self.cluster.pki / "api.key", self.cluster.pki / "api.crt"

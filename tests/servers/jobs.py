@@ -117,7 +117,7 @@ class Jobs:
 
     def start(self) -> None:
         """Services, Vault with every stage's secret, and the pull requests that are there at first."""
-        kinds = {"Namespace", "ServiceAccount", "ClusterRoleBinding", "Role", "RoleBinding"}
+        kinds = {"ServiceAccount", "Role", "RoleBinding"}
         self.cluster.apply(*[item for item in self.objects if item["kind"] in kinds])
         services = self.services
         services.start()

@@ -111,7 +111,6 @@ class Serving:
 @pytest.fixture
 def serving(cluster: Cluster, controller: Process, argo_apps: Path) -> Iterator[Serving]:
     """The first version, running and active."""
-    cluster.apply(next(o for o in rendered(argo_apps / "base") if o["kind"] == "Namespace"))
     made = Serving(cluster, argo_apps / "base")
     first = made.deploy("1")
     made.wait("Healthy", first)

@@ -92,22 +92,12 @@ def application(argo_apps: Path, environment: str, repository: Repository) -> di
     made["metadata"]["name"] = environment
     made["spec"]["source"]["repoURL"] = f"file://{repository.bare}"
     made["spec"]["destination"]["namespace"] = environment
-    gone = [
-        ("ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "pr-anomaly-vault-auth"),  # would be shared
-        ("Namespace", "v1", "mlops"),
-        ("HorizontalPodAutoscaler", "autoscaling/v2", "model-serving"),  # degraded without a metrics server
-    ]
+    # Degraded without a metrics server.
+    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+    scaler |= {"metadata": {"name": "model-serving"}, "$patch": "delete"}  # type: ignore[dict-item]
     made["spec"]["source"]["kustomize"] = {
         "namespace": environment,
-        "patches": [
-            {
-                "target": {"kind": kind, "name": name},
-                "patch": yaml.safe_dump(
-                    {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "$patch": "delete"}
-                ),
-            }
-            for kind, api, name in gone
-        ],
+        "patches": [{"patch": yaml.safe_dump(scaler)}],
     }
     assert isinstance(made, dict)
     return made
@@ -216,6 +206,45 @@ def test_an_unrelated_commit_runs_nothing(delivery: Delivery) -> None:
     revision = delivery.repository.commit("Write a note")
     delivery.settled("staging", revision)
     assert delivery.jobs("staging") == before
+
+
+def test_the_project_refuses_what_reaches_beyond_the_namespaces(delivery: Delivery) -> None:
+    """Or whoever may merge to staging could make themselves an administrator of the cluster."""
+    repository = delivery.repository
+    repository.git("fetch", "--quiet", "origin", "staging")
+    repository.git("checkout", "--quiet", "--detach", "FETCH_HEAD")
+    file = repository.work / "argo-apps" / "base" / "vault-auth.yaml"
+    harmless = file.read_text()
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "everything"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "perf", "namespace": "staging"}],
+    }
+    file.write_text(f"{harmless}---\n{yaml.safe_dump(binding)}")
+    revision = repository.commit("Bind everything")
+    delivery.argo.refresh("staging")
+
+    def refused() -> bool:
+        status = delivery.argo.status("staging")
+        assert (status["revision"], status["phase"]) == (revision, "Failed"), status
+        assert "synchronization tasks are not valid" in status["message"], status
+        return True
+
+    eventually(refused, 120)
+    assert not delivery.cluster.exists("clusterrolebinding", "everything", "default")
+    file.write_text(harmless)
+    revision = repository.commit("Bind nothing")
+    delivery.argo.refresh("staging")
+
+    def as_before() -> bool:
+        # No new sync: what is there is what this commit says.
+        status = delivery.argo.status("staging")
+        assert (status["revision"], status["sync"]) == (revision, "Synced"), status
+        return True
+
+    eventually(as_before, 120)
 
 
 def test_the_guard_refuses_an_untested_digest(delivery: Delivery) -> None:

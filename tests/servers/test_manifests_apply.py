@@ -11,6 +11,7 @@ import yaml
 from cluster import Cluster
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+NAMESPACE = "mlops"
 
 
 def rendered(folder: Path) -> list[dict[str, Any]]:
@@ -18,21 +19,14 @@ def rendered(folder: Path) -> list[dict[str, Any]]:
     return [document for document in yaml.safe_load_all(done.stdout) if document]
 
 
-@pytest.fixture(scope="module")
-def namespace(cluster: Cluster, argo_apps: Path) -> str:
-    cluster.apply(yaml.safe_load((argo_apps / "base" / "namespace.yaml").read_text()))
-    return "mlops"
-
-
 @pytest.mark.parametrize("part", ["base", "drift"])
 def test_everything_is_accepted_strictly_without_a_warning(
-    cluster: Cluster, argo_apps: Path, namespace: str, part: str
+    cluster: Cluster, argo_apps: Path, part: str
 ) -> None:
     objects = rendered(argo_apps / part)
     if part == "drift":
         # The kinds of Argo Events and Argo Workflows are for their own validators and controllers: test_drift_loop.py.
         objects = [item for item in objects if not item["apiVersion"].startswith("argoproj.io")]
-        cluster.apply(*[item for item in objects if item["kind"] == "Namespace"])
     done = cluster.try_kubectl(
         "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all(objects)
     )
@@ -48,7 +42,6 @@ def test_optional_parts_are_accepted_strictly_and_their_pods_admitted(
     cluster: Cluster, argo_apps: Path, part: str
 ) -> None:
     folder = argo_apps / "components" / part
-    cluster.apply(yaml.safe_load((folder / "namespace.yaml").read_text()))
     done = cluster.try_kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(folder))
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     objects = rendered(folder)
@@ -66,9 +59,7 @@ def test_optional_parts_are_accepted_strictly_and_their_pods_admitted(
 
 
 @pytest.mark.parametrize(("part", "name"), [("base", "data-fetch"), ("drift", "drift-detection")])
-def test_a_misspelt_field_is_refused(
-    cluster: Cluster, argo_apps: Path, namespace: str, part: str, name: str
-) -> None:
+def test_a_misspelt_field_is_refused(cluster: Cluster, argo_apps: Path, part: str, name: str) -> None:
     (cron,) = [
         item
         for item in rendered(argo_apps / part)
@@ -104,13 +95,13 @@ def pod_specs(objects: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any], 
 
 @pytest.mark.parametrize(("part", "least"), [("base", 12), ("drift", 2)])
 def test_the_restricted_level_admits_every_pod(
-    cluster: Cluster, argo_apps: Path, namespace: str, part: str, least: int
+    cluster: Cluster, argo_apps: Path, part: str, least: int
 ) -> None:
     cluster.apply(
         *[item for item in rendered(argo_apps / "base") if item["metadata"]["name"] == "spark-executor"]
     )
     # Pods in namespaces of Argo's own meet their controllers in test_drift_loop.py.
-    objects = [item for item in rendered(argo_apps / part) if item["metadata"].get("namespace") == namespace]
+    objects = [item for item in rendered(argo_apps / part) if item["metadata"].get("namespace") == NAMESPACE]
     cluster.apply(*[item for item in objects if item["kind"] == "ServiceAccount"])
     pods = pod_specs(objects)
     assert len(pods) >= least
@@ -118,7 +109,7 @@ def test_the_restricted_level_admits_every_pod(
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": "probe", "namespace": namespace, "labels": metadata.get("labels", {})},
+            "metadata": {"name": "probe", "namespace": NAMESPACE, "labels": metadata.get("labels", {})},
             "spec": spec,
         }
         done = cluster.try_kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
@@ -134,7 +125,7 @@ def test_the_restricted_level_admits_every_pod(
     ],
 )
 def test_the_restricted_level_refuses_a_softened_pod(
-    cluster: Cluster, argo_apps: Path, namespace: str, path: tuple[Any, ...], value: Any
+    cluster: Cluster, argo_apps: Path, path: tuple[Any, ...], value: Any
 ) -> None:
     """Shows that the test before can fail."""
     _, _metadata, spec = next(
@@ -144,7 +135,7 @@ def test_the_restricted_level_refuses_a_softened_pod(
     for key in path[:-1]:
         target = target[key]
     target[path[-1]] = value
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": namespace}, "spec": spec}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": NAMESPACE}, "spec": spec}
     done = cluster.try_kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
     assert done.returncode != 0
     assert "violates PodSecurity" in done.stderr
@@ -167,28 +158,28 @@ def test_the_restricted_level_refuses_a_softened_pod(
     ],
 )
 def test_accounts_may_do_what_they_need_and_nothing_else(
-    cluster: Cluster, argo_apps: Path, namespace: str, account: str, verb: str, resource: str, expected: str
+    cluster: Cluster, argo_apps: Path, account: str, verb: str, resource: str, expected: str
 ) -> None:
-    kinds = {"ServiceAccount", "Role", "RoleBinding", "ClusterRoleBinding"}
+    kinds = {"ServiceAccount", "Role", "RoleBinding"}
     cluster.apply(*[item for item in rendered(argo_apps / "base") if item["kind"] in kinds])
-    who = f"--as=system:serviceaccount:{namespace}:{account}"
-    answer = cluster.try_kubectl("-n", namespace, "auth", "can-i", verb, resource, who).stdout.strip()
+    who = f"--as=system:serviceaccount:{NAMESPACE}:{account}"
+    answer = cluster.try_kubectl("-n", NAMESPACE, "auth", "can-i", verb, resource, who).stdout.strip()
     assert answer == expected
 
 
-def test_the_executor_is_refused_in_another_namespace(cluster: Cluster, namespace: str) -> None:
-    who = f"--as=system:serviceaccount:{namespace}:spark-preprocess"
+def test_the_executor_is_refused_in_another_namespace(cluster: Cluster) -> None:
+    who = f"--as=system:serviceaccount:{NAMESPACE}:spark-preprocess"
     answer = cluster.try_kubectl("-n", "default", "auth", "can-i", "create", "pods", who).stdout.strip()
     assert answer == "no"
 
 
-def test_a_manual_run_is_made_from_the_cron_job(cluster: Cluster, argo_apps: Path, namespace: str) -> None:
+def test_a_manual_run_is_made_from_the_cron_job(cluster: Cluster, argo_apps: Path) -> None:
     """kubectl create job NAME --from=cronjob/STAGE, suspended or not."""
     objects = rendered(argo_apps / "base")
     cluster.apply(*[item for item in objects if item["kind"] in {"ServiceAccount", "CronJob", "ConfigMap"}])
     for stage in ("data-fetch", "spark-preprocess", "ml-training", "ml-training-gate"):
-        cluster.kubectl("-n", namespace, "create", "job", f"by-hand-{stage}", f"--from=cronjob/{stage}")
-        job = cluster.get("job", f"by-hand-{stage}", namespace)
+        cluster.kubectl("-n", NAMESPACE, "create", "job", f"by-hand-{stage}", f"--from=cronjob/{stage}")
+        job = cluster.get("job", f"by-hand-{stage}", NAMESPACE)
         (same,) = [
             item
             for item in objects
@@ -197,7 +188,7 @@ def test_a_manual_run_is_made_from_the_cron_job(cluster: Cluster, argo_apps: Pat
         made = job["spec"]["template"]["spec"]["containers"][0]
         assert made["image"] == same["spec"]["template"]["spec"]["containers"][0]["image"]
         assert job["spec"]["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"] == [2, 3, 5]
-        cluster.kubectl("-n", namespace, "delete", "job", f"by-hand-{stage}")
+        cluster.kubectl("-n", NAMESPACE, "delete", "job", f"by-hand-{stage}")
 
 
 def test_the_page_of_values_makes_what_the_cluster_accepts(cluster: Cluster, argo_apps: Path) -> None:

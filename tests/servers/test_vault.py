@@ -67,11 +67,10 @@ for pause in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def vault(cluster: Cluster, argo_apps: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    kinds = {"Namespace", "ServiceAccount", "ClusterRoleBinding"}
     objects = rendered(argo_apps / "base") + rendered(argo_apps / "drift")
     # The drift job lies in the same namespace; the accounts of its other namespace are those of the workflow's steps.
-    there = [o for o in objects if o["metadata"].get("namespace", "mlops") == "mlops" and o["kind"] in kinds]
-    cluster.apply(*[o for o in there if o["kind"] != "Namespace" or o["metadata"]["name"] == "mlops"])
+    accounts = [o for o in objects if o["kind"] == "ServiceAccount" and o["metadata"]["namespace"] == "mlops"]
+    cluster.apply(*accounts)
     made = Vault(cluster, tmp_path_factory.mktemp("vault"))
     try:
         made.start()
