@@ -95,6 +95,18 @@ def test_every_variable_and_secret_of_the_workflows_is_on_the_page(repository: P
                 assert f"`{name}`" in page, f"{file.name}: {kind}.{name}"
 
 
+def test_each_environment_of_github_has_the_secrets_that_its_jobs_read(repository: Path, page: str) -> None:
+    read: dict[str, set[str]] = {}
+    for file in (repository / ".github" / "workflows").glob("*.yml"):
+        for job in yaml.safe_load(file.read_text())["jobs"].values():
+            if "environment" in job:
+                found = re.findall(r"secrets\.([A-Z_]+)", yaml.safe_dump(job))
+                read.setdefault(job["environment"], set()).update(found)
+    rows = re.findall(r"^\| `(staging|production)` \| `(\w+)` alone \|.*?\| (.*) \|$", page, re.M)
+    assert {name: set(re.findall(r"`([A-Z_]+)`", secrets)) for name, _, secrets in rows} == read
+    assert {name: branch for name, branch, _ in rows} == {"staging": "staging", "production": "main"}
+
+
 def secrets_asked_for(repository: Path) -> set[tuple[str, str]]:
     """(namespace, Secret) of all that a rendering reads: volumes, environments, pulls, webhooks, certificates."""
     found: set[tuple[str, str]] = set()
