@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from drift_detection.__main__ import main
 from drift_detection.store import FolderStore
-from made_up import MODEL, make_registry, publish_run, record, rows, traffic_file
+from made_up import MODEL, errors_of, make_registry, publish_run, record, rows, traffic_file
 from stage_runtime.exits import ExitCode, ServiceUnreachable, UnusableInput, WrongSettings
 
 from drift_detection import page, retrainings
@@ -131,6 +131,25 @@ def test_the_threshold_is_a_setting(place: Place, rng: np.random.Generator) -> N
     place.detect("--drift-threshold=0.34")
     assert place.latest()["state"] == "no drift"
     place.detect("--drift-threshold=0.33")
+    assert place.latest()["state"] == "drift"
+
+
+def test_above_one_only_the_scores_alarm(place: Place, rng: np.random.Generator) -> None:
+    """For a repository whose people and habits move: all groups drifted, and the model is as sure as ever."""
+    values = rows(rng, 400)
+    unchanged = errors_of(values)
+    values[:, 4] += 2
+    values[:, 2:4] = np.abs(values[:, 2:4])  # the errors stay what they are
+    values[:, :2] = 1
+    assert np.array_equal(errors_of(values), unchanged)
+    record(place.root, values)
+    place.detect("--drift-threshold=1")
+    assert (place.latest()["state"], place.latest()["drift_score"]) == ("drift", 1.0)
+    place.detect("--drift-threshold=1.1")
+    report = place.latest()
+    assert (report["state"], report["drift_score"], report["score"]["drifted"]) == ("no drift", 1.0, False)
+    record(place.root, rows(rng, 400, shift=2))
+    place.detect("--drift-threshold=1.1", "--window-rows=400")
     assert place.latest()["state"] == "drift"
 
 

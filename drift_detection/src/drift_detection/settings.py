@@ -80,8 +80,9 @@ class DetectSettings(RegistrySettings, CoolDown):
     drift_threshold: float = Field(
         default=0.3,
         gt=0,
-        le=1,
-        description="alarm from this score on: 1 where the scores drifted, else the share of drifted groups",
+        le=2,
+        description="alarm where the scores drifted, and from this share of drifted groups on; above 1: by the "
+        "scores alone",
     )
     data_dir: str = Field(default="", description="look for the traffic in this data root instead")
     model_dir: str = Field(

@@ -61,8 +61,8 @@ class Verdict:
     features: tuple[FeatureVerdict, ...]
 
     def alarm(self, threshold: float) -> bool:
-        """Whether the score reaches the threshold."""
-        return self.drift_score is not None and self.drift_score >= threshold
+        """Whether the scores drifted, or as large a share of the groups; with more than all of them only the former."""
+        return self.drift_score is not None and (self.score_drifted or self.drift_score >= threshold)
 
 
 def judge(window: Window, reference: Reference, *, min_rows: int) -> Verdict:
