@@ -195,7 +195,11 @@ class Preprocessor:
     @cached_property
     def _missing_scale(self) -> np.ndarray:
         share = self._missing_mean
-        return np.asarray(np.maximum(np.sqrt(share * (1 - share)), np.float32(LEAST_STD_OF_MISSING)))
+        scale = np.maximum(np.sqrt(share * (1 - share)), np.float32(LEAST_STD_OF_MISSING))
+        if self.missing[AUTHOR_PAST] >= 1.0:
+            # Training knew no author, so it says nothing of whose account's age is missing.
+            scale[_NO_ACCOUNT_AGE] = np.inf
+        return np.asarray(scale)
 
 
 def squashed(scaled: np.ndarray) -> np.ndarray:
