@@ -166,10 +166,11 @@ def test_no_traffic_from_before_the_version_was_registered_is_read(
     place: Place, model_folder: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A version that was promoted just now has no rows, and the week holds thousands of files."""
-    now = datetime.now(UTC)
+    promoted = datetime.now(UTC) - timedelta(seconds=30)
     for minutes in range(1, 60):
-        record(place.root, rows(rng, 1), at=now - timedelta(minutes=minutes))
-    make_registry(Path(place.registry.removeprefix("sqlite:///")), {"2": model_folder}, at=now, champion="2")
+        record(place.root, rows(rng, 1), at=promoted - timedelta(minutes=minutes))
+    file = Path(place.registry.removeprefix("sqlite:///"))
+    make_registry(file, {"2": model_folder}, at=promoted, champion="2")
     reads: list[str] = []
     read = FolderStore.read
 
