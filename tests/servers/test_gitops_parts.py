@@ -1,6 +1,7 @@
 """The optional parts as a real Argo CD takes them: what install.py prints, applied as it stands."""
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,3 +92,17 @@ def test_the_drift_job_runs_beside_the_stages(argo: ArgoCD) -> None:
         ("workflowtemplate", "drift-retrain-template"),
     ):
         assert argo.cluster.exists(kind, name, "argo-events")
+
+
+def test_a_part_is_removed_by_the_runbook_and_its_namespace_stays(argo: ArgoCD) -> None:
+    page = (Path(__file__).resolve().parent.parent.parent / "argo-apps" / "README.md").read_text()
+    text = page.split("**Remove a part.**")[1].split("**Run a stage by hand.**")[0]
+    commands = [line.strip() for line in text.splitlines() if line.startswith("    kubectl")]
+    assert len(commands) == 2
+    assert argo.cluster.exists("deployment", "mlserver", "mlserver")
+    for command in commands:
+        argo.cluster.kubectl(*shlex.split(command.replace("pr-anomaly-drift", "pr-anomaly-mlserver"))[1:])
+    for kind in ("deployment", "service", "networkpolicy"):
+        eventually(lambda kind=kind: not argo.cluster.items(kind, "mlserver"), 60, kind)
+    assert argo.cluster.get("namespace", "mlserver", "")["status"]["phase"] == "Active"
+    assert argo.cluster.exists("configmap", "environment", "mlserver")
