@@ -39,8 +39,8 @@ class Window:
 
     values [n, features] float32, NaN for missing; errors [n]; flags [n]; scored_at [n] milliseconds since 1970.
     other_versions: rows of the same time that another version scored. unreadable: files left out. repeated: rows
-    left out because the window has enough of their equals. unread: older files that it would have taken to fill the
-    window and that were not looked at, as there are too many.
+    left out because the window has enough of their equals. unread: older files that were not looked at, as the newer
+    ones had too many rows or took too long.
     """
 
     values: np.ndarray
@@ -123,7 +123,7 @@ def read_window(
         get_logger().warning("Traffic files that are no Parquet of ours were left out", files=unreadable)
     if unread:
         get_logger().warning(
-            "Too much traffic that is of other versions or repeats itself: the older is not looked at",
+            "Reading ended early: the older traffic is not looked at",
             rows_looked_at=looked_at,
             rows_found=len(window),
             files_not_read=unread,
