@@ -49,9 +49,16 @@ def application(model: ServedModel) -> Application:
     return create_app(Settings(), model)
 
 
+class ReadingClient(Client):
+    """One that reads each answer to its end, after which it is counted."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        return super().open(*args, **{"buffered": True, **kwargs})
+
+
 @pytest.fixture
 def client(application: Application) -> Client:
-    return Client(application)
+    return ReadingClient(application)
 
 
 @pytest.fixture

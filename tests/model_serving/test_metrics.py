@@ -1,9 +1,16 @@
+import http.client
+import json
 import os
 import signal
+import threading
 import time
+from contextlib import closing
 from typing import Any
 
+import pytest
 from artifact import pull_request
+from model_serving.worker import TOGETHER_BYTES
+from service_process import exchange
 from werkzeug.test import Client
 
 
@@ -38,6 +45,34 @@ def test_values_fall_into_their_buckets(application: Any) -> None:
     for bound, count in buckets.items():
         assert value(text, f'model_serving_request_seconds_bucket{{le="{bound}",route="/x"}}') == count
     assert abs(value(text, 'model_serving_request_seconds_sum{route="/x"}') - 99.0022) < 1e-9
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_time_to_answer_holds_the_wait(start: Any, kept: bool) -> None:
+    service = start()
+    body = json.dumps([pull_request(number) for number in range(500)]).encode()
+    assert len(body) < TOGETHER_BYTES  # so they are all answered in the loop, a few at a time
+    seconds = []
+    ready = threading.Barrier(30)
+
+    def ask() -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)) as connection:
+            if kept:
+                assert exchange(connection, "GET", "/health")[0] == 200
+            ready.wait(60)
+            begin = time.monotonic()
+            assert exchange(connection, "POST", "/predict", body)[0] == 200
+            seconds.append(time.monotonic() - begin)
+
+    clients = [threading.Thread(target=ask) for _ in range(30)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    counted = value(service.get("/metrics")[1], 'model_serving_request_seconds_sum{route="/predict"}')
+    # They have waited for each other, and each took but a small part of its time. What it takes to send and to read
+    # an answer is known to the clients only.
+    assert 0.4 * sum(seconds) < counted < 1.1 * sum(seconds), (counted, seconds)
 
 
 def test_a_load_test_counts_no_scores(client: Client, pull: dict[str, Any], application: Any) -> None:

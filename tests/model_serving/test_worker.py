@@ -20,6 +20,7 @@ from artifact import pull_request
 from gunicorn.config import Config
 from model_serving.worker import Connection, EventWorker
 from service_process import ServiceProcess
+from werkzeug.wsgi import ClosingIterator
 
 
 def connect(service: ServiceProcess) -> socket.socket:
@@ -320,6 +321,41 @@ def test_a_client_that_says_it_sends_no_more_gets_its_answers(
             data += part
         assert data.count(b"HTTP/1.1 200 OK") == ahead
     close_worker(worker, ends)
+
+
+class Closing(Idle):
+    """An application that notes what its client has got when its answer is done with."""
+
+    def __init__(self, client: socket.socket, *, inline: bool) -> None:
+        super().__init__()
+        self.client, self.inline = client, inline
+        self.sent = b""
+        self.go.set()
+
+    def runs_inline(self, method: str, path: str) -> bool:
+        return self.inline
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return ClosingIterator(super().__call__(environ, start_response), self.done)
+
+    def done(self) -> None:
+        self.sent = self.client.recv(65536)
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_an_answer_is_done_with_when_it_is_sent(inline: bool) -> None:
+    # That is when its time is taken, so that waiting for the loop counts.
+    ends = socket.socketpair()
+    ends[1].settimeout(10)
+    app = Closing(ends[1], inline=inline)
+    worker = make_worker(app)
+    feed(worker, ends, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    if not inline:
+        wait_for(lambda: len(worker.finished) == 1)
+        assert not app.sent
+        worker._woken(None)
+    assert app.sent.endswith(b"done")
+    close_worker(worker, [ends])
 
 
 class Slow:

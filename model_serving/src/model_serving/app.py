@@ -14,7 +14,7 @@ from model_serving import routes
 from model_serving.dashboard import add_pages
 from model_serving.deliveries import Deliveries
 from model_serving.drift import DriftReports
-from model_serving.http_protocol import Limits, Request
+from model_serving.http_protocol import RECEIVED, Limits, Request
 from model_serving.metrics import Metrics
 from model_serving.model import ServedModel
 from model_serving.mongo import Mongo, open_mongo
@@ -68,9 +68,9 @@ class Application:
         self.request_seconds = settings.request_seconds
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ.setdefault(RECEIVED, time.monotonic())  # for other servers than our worker
         if environ["PATH_INFO"] == PATH and environ["REQUEST_METHOD"] == "POST":
             return self.predict.wsgi(environ, start_response)
-        environ["model_serving.start"] = time.perf_counter()
         return self.flask(environ, start_response)
 
     def joins(self, request: Request) -> bool:
@@ -134,12 +134,13 @@ def _count_requests(flask: Flask, metrics: Metrics) -> None:
     @flask.after_request
     def _count(response: Response) -> Response:
         rule = request.url_rule
-        start = request.environ.get("model_serving.start")
-        metrics.answered(
-            rule.rule if rule is not None else "unknown",
-            request.method if request.method in routes.METHODS else "other",
-            response.status_code,
-            time.perf_counter() - start if start is not None else 0.0,
+        response.call_on_close(
+            metrics.counted(
+                rule.rule if rule is not None else "unknown",
+                request.method if request.method in routes.METHODS else "other",
+                response.status_code,
+                request.environ[RECEIVED],
+            )
         )
         return response
 

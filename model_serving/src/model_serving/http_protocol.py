@@ -19,6 +19,7 @@ import httptools
 
 NO_BODY = {101, 204, 304}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+RECEIVED = "model_serving.received"  # in a WSGI environment
 # What a request takes in memory beside its bytes, and each of its header fields, at most (CPython 3.11, 64 bits).
 REQUEST_COST = 350
 FIELD_COST = 140
@@ -47,9 +48,10 @@ class Refused(Exception):
 
 
 class Request:
-    """One complete request; head_bytes is about what it takes in memory but for its body."""
+    """One complete request; head_bytes is about what it takes in memory but for its body, received (a monotonic
+    time) when it was complete."""
 
-    __slots__ = ("body", "head_bytes", "headers", "keep_alive", "method", "target", "version")
+    __slots__ = ("body", "head_bytes", "headers", "keep_alive", "method", "received", "target", "version")
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Request:
         self.method, self.target, self.version = method, target, version
         self.headers, self.body, self.keep_alive = headers, body, keep_alive
         self.head_bytes = head_bytes
+        self.received = time.monotonic()
 
     @property
     def path(self) -> str:
@@ -86,6 +89,7 @@ class Request:
             "SERVER_PROTOCOL": "HTTP/" + self.version,
             "REMOTE_ADDR": client[0],
             "REMOTE_PORT": str(client[1]),
+            RECEIVED: self.received,
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
             "wsgi.input": BytesIO(self.body),

@@ -4,7 +4,7 @@ PROMETHEUS_MULTIPROC_DIR must be set before this module is imported; __main__.py
 
     name                                   labels              what
     model_serving_requests_total           route method status answered requests
-    model_serving_request_seconds          route               histogram of the time to answer
+    model_serving_request_seconds          route               histogram of the time from whole request to sent answer
     model_serving_batch_size               -                   histogram of pull requests in a request
     model_serving_scores_total             anomaly             scored pull requests, flagged (true) or not
     model_serving_anomaly_score            -                   histogram of the score 0..1
@@ -28,9 +28,10 @@ import os
 import re
 import socket
 import threading
+import time
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,6 +108,10 @@ class Metrics:
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request."""
         self._answered.append((route, method, status, seconds))
+
+    def counted(self, route: str, method: str, status: int, received: float) -> Callable[[], None]:
+        """What is to be called when the answer is handed over to a request that was received then (monotonic time)."""
+        return lambda: self.answered(route, method, status, time.monotonic() - received)
 
     def batched(self, items: int, requests: int = 1) -> None:
         """Count the pull requests of one request, or of several with as many each."""

@@ -21,13 +21,15 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import struct
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
@@ -44,6 +46,7 @@ from model_serving.http_protocol import (
 )
 
 READ_BYTES = 256 * 1024
+TCP_INFO_BYTES, LAST_DATA_RECEIVED = 56, 52  # of Linux's struct tcp_info
 LARGE_BODY_BYTES = 64 * 1024
 # Most bytes of bodies that are answered in the loop before it looks for events again, and of a body that is answered
 # there alone: text costs most, 0.2 s a megabyte. A list of 100 real pull requests has 1.6 MB.
@@ -57,6 +60,9 @@ AHEAD_SECONDS = 0.005
 # takes all that a client opens at once, and keeps them: eight connections with lists of 100 had one of two workers
 # idle to the end.
 SHARE_SECONDS = 0.002
+# From this on, the time that a request lay in the kernel counts into its time to answer: it may have been a turn that
+# was as long, or the queue of connections not yet taken. Asking costs 4 microseconds, so it is not done for each.
+LATE_SECONDS = 0.02
 # How long a closing connection may take to read its answer, and idle ones to send one more request.
 LINGER_SECONDS = 2.0
 
@@ -65,7 +71,8 @@ class Connection:
     """A client's connection and where it stands."""
 
     __slots__ = (
-        "busy", "client", "closing", "events", "heard", "held", "out", "reader", "refused", "since", "sock", "working",
+        "busy", "client", "closing", "delayed", "events", "heard", "held", "out", "reader", "refused", "since", "sock",
+        "working",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, client: tuple[str, int], limits: Limits) -> None:
@@ -78,8 +85,17 @@ class Connection:
         self.refused: Refused | None = None  # answered when the requests before it are
         self.closing = False  # close once `out` is sent
         self.heard = False  # whether a byte has come
+        self.delayed = 0.0  # seconds for which parts of the request that comes in have waited to be read
         self.since = time.monotonic()  # start of the request, of the answer or of the pause now going on
         self.events = 0
+
+    def waited(self) -> float:
+        """Seconds for which what came last has lain in the kernel, to a few milliseconds."""
+        with suppress(OSError, AttributeError):  # not TCP, not Linux
+            info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+            milliseconds: int = struct.unpack_from("I", info, LAST_DATA_RECEIVED)[0]
+            return milliseconds / 1000
+        return 0.0
 
     @property
     def idle(self) -> bool:
@@ -90,6 +106,14 @@ class Connection:
     def behind(self) -> bool:
         """Whether something complete waits for its turn."""
         return bool(self.reader.ready) or self.refused is not None
+
+
+class Handled(NamedTuple):
+    """What the application made of a request."""
+
+    data: bytes  # the whole response
+    close: bool  # the connection ends with it
+    done: Callable[[], None] | None = None  # WSGI's close(): called when it is handed to the socket
 
 
 class EventWorker(Worker):  # type: ignore[misc]
@@ -158,7 +182,9 @@ class EventWorker(Worker):  # type: ignore[misc]
 
     def _turn(self, timeout: float) -> None:
         """Wait so long for events, handle each, then a part of the work that stands."""
-        for key, mask in self.selector.select(timeout):
+        events = self.selector.select(timeout)
+        woken = time.monotonic()
+        for key, mask in events:
             if isinstance(key.data, Connection):
                 self._ready(key.data, mask)
             else:
@@ -167,11 +193,13 @@ class EventWorker(Worker):  # type: ignore[misc]
             self._answer_together()
         if self.queued:
             self._serve_queued()
+        self.late = time.monotonic() - woken > LATE_SECONDS
 
     def _begin(self) -> None:
         """What the loop works with."""
+        self.late = False  # the last turn took long
         self.connections: dict[int, Connection] = {}
-        self.finished: deque[tuple[Connection, Request, bytes, bool]] = deque()
+        self.finished: deque[tuple[Connection, Handled]] = deque()
         self.joined: deque[tuple[Connection, Request]] = deque()
         self.queued: deque[Connection] = (
             deque()
@@ -281,6 +309,8 @@ class EventWorker(Worker):  # type: ignore[misc]
             self._receive(connection)
 
     def _receive(self, connection: Connection) -> None:
+        if (self.late or not connection.heard) and (waited := connection.waited()) > LATE_SECONDS:
+            connection.delayed += waited
         try:
             length = connection.sock.recv_into(self.buffer)
         except (BlockingIOError, InterruptedError):
@@ -300,6 +330,10 @@ class EventWorker(Worker):  # type: ignore[misc]
         except Refused as refused:
             reader.drop()
             connection.refused = refused
+        if connection.delayed and reader.ready:
+            for request in reader.ready:
+                request.received -= connection.delayed
+            connection.delayed = 0.0
         self._count(connection)
         if reader.in_request and not was_in_request:
             connection.since = time.monotonic()
@@ -325,7 +359,7 @@ class EventWorker(Worker):  # type: ignore[misc]
                 self.joined.append((connection, request))
                 return  # answered soon, so what is watched need not change
             if not joins and size <= ALONE_BYTES and self.runs_inline(request.method, request.path):
-                self._answered(connection, request, *self._handle(connection, request))
+                self._answered(connection, self._handle(connection, request))
             else:
                 connection.busy = True
                 pool = self.large if size > ALONE_BYTES else self.pool
@@ -362,52 +396,55 @@ class EventWorker(Worker):  # type: ignore[misc]
         except Exception:
             self.log.exception("The application failed on %d requests", len(joined))
             failed = problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log of the service")
-            for connection, request in joined:
-                self._answered(connection, request, failed, True)
+            for connection, _ in joined:
+                self._answered(connection, Handled(failed, True))
             return
         for (connection, request), (status, headers, body) in zip(joined, answers, strict=True):
             close = not request.keep_alive or (closing and not connection.behind)
             head = response_head(status, headers, close=close, http10=request.version == "1.0")
-            self._answered(connection, request, head + body, close)
+            self._answered(connection, Handled(head + body, close))
             if connection.behind and connection.sock.fileno() >= 0:
                 self._serve(connection)
 
     def _handle_in_thread(self, connection: Connection, request: Request) -> None:
-        self.finished.append((connection, request, *self._handle(connection, request)))
+        self.finished.append((connection, self._handle(connection, request)))
         try:
             os.write(self.wake_write, b"\0")
         except BlockingIOError:
             pass  # the pipe is full, so the loop will wake
 
-    def _handle(self, connection: Connection, request: Request) -> tuple[bytes, bool]:
-        """Run the application; the whole response as bytes, and whether the connection ends with it."""
+    def _handle(self, connection: Connection, request: Request) -> Handled:
+        """Run the application."""
+        done = None
         close = not request.keep_alive or (self.draining_since is not None and not connection.behind)
         try:
             server = connection.sock.getsockname()
             server = (server[0], server[1]) if isinstance(server, tuple) else ("", 0)
             head = ResponseHead()
             chunks = self.wsgi(request.environ(server, connection.client, sys.stderr), head.start)
-            try:
-                body = b"".join(chunks)
-            finally:
-                if hasattr(chunks, "close"):
-                    chunks.close()
+            done = getattr(chunks, "close", None)
+            body = b"".join(chunks)
             data = head.encoded(len(body), close=close, http10=request.version == "1.0")
             if request.method != "HEAD" and int(head.status[:3]) not in NO_BODY:
                 data += body
-            return data, close
+            return Handled(data, close, done)
         except Exception:
             self.log.exception("The application failed on %s %s", request.method, request.path)
-            return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log of the service"), True
+            failed = problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log of the service")
+            return Handled(failed, True, done)
 
-    def _answered(self, connection: Connection, request: Request, data: bytes, close: bool) -> None:
+    def _answered(self, connection: Connection, handled: Handled) -> None:
         connection.busy, connection.working = False, 0
         self._count(connection)
         if connection is self.newest:
             self._accept_more(connection)
-        if connection.sock.fileno() < 0:
-            return
-        self._answer(connection, data, close=close)
+        if connection.sock.fileno() >= 0:
+            self._answer(connection, handled.data, close=handled.close)
+        if handled.done is not None:
+            try:
+                handled.done()
+            except Exception:
+                self.log.exception("The application failed after its answer")
 
     def _answer(self, connection: Connection, data: bytes, *, close: bool) -> None:
         connection.closing = connection.closing or close
@@ -468,8 +505,8 @@ class EventWorker(Worker):  # type: ignore[misc]
         except BlockingIOError:
             pass
         for _ in range(len(self.finished)):  # what comes meanwhile wakes again
-            connection, request, data, close = self.finished.popleft()
-            self._answered(connection, request, data, close)
+            connection, handled = self.finished.popleft()
+            self._answered(connection, handled)
             if connection.sock.fileno() >= 0 and connection.behind:
                 self._serve(connection)
 
