@@ -242,6 +242,32 @@ def test_a_turn_is_not_held_through_a_long_wait(
     back.stop(5)
 
 
+def test_what_waits_for_another_s_turn_at_the_end_is_written_after_it(
+    github: GitHub, tmp_path: Path, sha: str
+) -> None:
+    place = f"status:{github.repo_name}@{sha}"
+    back = writer(github, "status", Turns(tmp_path))
+    with Turns(tmp_path).take(place, at(-1)):
+        back.start()
+        back.put(target(github, sha), SCORE, NOON)
+        ending = threading.Thread(target=back.stop, args=(20,))
+        ending.start()
+        time.sleep(1.5)  # longer than one more try takes
+    ending.join()
+    assert len(github.statuses(sha)) == 1 and counted(back) == {"done": 1}
+
+
+def test_nobody_waits_for_another_s_turn_beyond_the_end(github: GitHub, tmp_path: Path, sha: str) -> None:
+    back = writer(github, "status", Turns(tmp_path))
+    with Turns(tmp_path).take(f"status:{github.repo_name}@{sha}", at(-1)):
+        back.start()
+        back.put(target(github, sha), SCORE, NOON)
+        begin = time.monotonic()
+        back.stop(2.5)
+        assert time.monotonic() - begin < 10
+    assert github.statuses(sha) == [] and counted(back) == {"dropped": 1}
+
+
 def test_a_failure_is_counted_and_the_next_is_sent(github: GitHub, sha: str) -> None:
     back = writer(github, "status")
     back.start()

@@ -130,6 +130,7 @@ class WriteBack:
         self._viewer: int | None = None
         self._waiting: queue.Queue[Job | None] = queue.Queue(WAITING_AT_MOST)
         self._later: list[Job] = []
+        self._ends = math.inf
         self._thread = threading.Thread(target=self._run, name="writeback", daemon=True)
 
     def start(self) -> None:
@@ -157,7 +158,8 @@ class WriteBack:
             ended()
 
     def stop(self, seconds: float) -> None:
-        """Send what waits, but wait no longer than this."""
+        """Send what waits, also where somebody else has the turn just now, but wait no longer than this."""
+        self._ends = time.monotonic() + seconds
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
@@ -169,8 +171,15 @@ class WriteBack:
     def _run(self) -> None:
         while (job := self._next()) is not None:
             self._write(job)
-        for job in sorted(self._later):
-            self._write(job, last=True)
+        now = time.monotonic()
+        waiting, self._later = sorted(self._later), []
+        for job in waiting:
+            job.due = now
+            self._write(job)
+        while self._later:
+            job = heapq.heappop(self._later)
+            self._stop.wait(max(0.0, job.due - time.monotonic()))
+            self._write(job)
 
     def _next(self) -> Job | None:
         while True:
@@ -182,14 +191,15 @@ class WriteBack:
             except queue.Empty:
                 continue
 
-    def _write(self, job: Job, *, last: bool = False) -> None:
+    def _write(self, job: Job) -> None:
         try:
             self.send(job.target, job.score, job.order)
         except Superseded:
             self._count("superseded")
         except (Busy, OutOfTime) as wait:
             job.due = time.monotonic() + (wait.seconds if isinstance(wait, OutOfTime) else BUSY_SECONDS)
-            if last or len(self._later) >= WAITING_AT_MOST or job.due - job.since > GIVE_UP_SECONDS:
+            too_late = job.due >= self._ends or job.due - job.since > GIVE_UP_SECONDS
+            if too_late or len(self._later) >= WAITING_AT_MOST:
                 self._count("dropped")
             else:
                 heapq.heappush(self._later, job)
