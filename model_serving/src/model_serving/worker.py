@@ -71,8 +71,8 @@ class Connection:
     """A client's connection and where it stands."""
 
     __slots__ = (
-        "busy", "client", "closing", "delayed", "events", "heard", "held", "out", "reader", "refused", "since", "sock",
-        "working",
+        "busy", "client", "closing", "delayed", "events", "heard", "held", "out", "read", "reader", "refused", "since",
+        "sock", "working",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, client: tuple[str, int], limits: Limits) -> None:
@@ -85,6 +85,7 @@ class Connection:
         self.refused: Refused | None = None  # answered when the requests before it are
         self.closing = False  # close once `out` is sent
         self.heard = False  # whether a byte has come
+        self.read = 0.0  # when it was last read
         self.delayed = 0.0  # seconds for which parts of the request that comes in have waited to be read
         self.since = time.monotonic()  # start of the request, of the answer or of the pause now going on
         self.events = 0
@@ -183,7 +184,7 @@ class EventWorker(Worker):  # type: ignore[misc]
     def _turn(self, timeout: float) -> None:
         """Wait so long for events, handle each, then a part of the work that stands."""
         events = self.selector.select(timeout)
-        woken = time.monotonic()
+        self.woken = time.monotonic()
         for key, mask in events:
             if isinstance(key.data, Connection):
                 self._ready(key.data, mask)
@@ -193,10 +194,11 @@ class EventWorker(Worker):  # type: ignore[misc]
             self._answer_together()
         if self.queued:
             self._serve_queued()
-        self.late = time.monotonic() - woken > LATE_SECONDS
+        self.late = time.monotonic() - self.woken > LATE_SECONDS
 
     def _begin(self) -> None:
         """What the loop works with."""
+        self.woken = 0.0  # from the last wait for events
         self.late = False  # the last turn took long
         self.connections: dict[int, Connection] = {}
         self.finished: deque[tuple[Connection, Handled]] = deque()
@@ -310,7 +312,9 @@ class EventWorker(Worker):  # type: ignore[misc]
 
     def _receive(self, connection: Connection) -> None:
         if (self.late or not connection.heard) and (waited := connection.waited()) > LATE_SECONDS:
-            connection.delayed += waited
+            # What has lain there since before the last read has been counted then.
+            connection.delayed += min(waited, self.woken - connection.read)
+        connection.read = self.woken
         try:
             length = connection.sock.recv_into(self.buffer)
         except (BlockingIOError, InterruptedError):
