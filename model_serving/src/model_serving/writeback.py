@@ -172,10 +172,9 @@ class WriteBack:
         while (job := self._next()) is not None:
             self._write(job)
         now = time.monotonic()
-        waiting, self._later = sorted(self._later), []
-        for job in waiting:
+        for job in self._later:
             job.due = now
-            self._write(job)
+        heapq.heapify(self._later)
         while self._later:
             job = heapq.heappop(self._later)
             self._stop.wait(max(0.0, job.due - time.monotonic()))
