@@ -166,8 +166,7 @@ class RestSource:
             return None
         except _ITS_OWN as error:
             return self._not_given(name, number, str(error))
-        repo_name = _repository(reply.data).get("full_name") or name
-        return self._shaper.rest(reply.data, repo_name, files, self._now())
+        return self._shaper.rest(reply.data, name, files, self._now())
 
     def _not_given(self, name: str, number: int, *reason: str) -> Rejection:
         """What GitHub lists and does not give. Raises where the repository does not answer either."""

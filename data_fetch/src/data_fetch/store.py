@@ -95,7 +95,8 @@ class Store:
         by_id: dict[Any, Document] = {}
         for document in documents:
             by_id[document["_id"]] = max(document, by_id.get(document["_id"], document), key=_age)
-        alike = sum(_same(by_id[document["_id"]], document) for document in documents)
+        kept = ((by_id[document["_id"]], document) for document in documents)
+        alike = sum(newest is document or _same(newest, document) for newest, document in kept)
         with mongo_errors():
             stored = {d["_id"]: d for d in self.documents.find({"_id": {"$in": list(by_id)}})}
         new = [d for i, d in by_id.items() if i not in stored]
