@@ -23,16 +23,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bounds import report
+from bounds import BLUEPRINT_FETCH, FETCH_SHARE, report
 from local_setup.corpus import CorpusSettings, generate
 from local_setup.github_standin import DEFAULT_TOKEN, Corpus, GitHubStandIn, Latency, Limits, serve
 from local_setup.mongodb import embedded_mongodb
 
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORIES = 20
-SHARE = 10
-# The page has no other room to say how its figures came about.
-BLUEPRINT = f"blueprint (every {SHARE}th measured, times {SHARE})"
 UNLIMITED = Limits(core=10**9, graphql=10**9, search=10**9, rest_a_minute=10**9, graphql_a_minute=10**9)
 LATENCY = Latency(fixed=0.2, per_pull=0.005)
 Row = dict[str, str | float]
@@ -120,14 +117,14 @@ class Bench:
 
     def blueprint(self, pulls: list[dict[str, Any]]) -> None:
         """The other way, on every tenth, times ten."""
-        with self.github(pulls[::SHARE], LATENCY) as (standin, url):
+        with self.github(pulls[::FETCH_SHARE], LATENCY) as (standin, url):
             names = ",".join(one.full_name for one in standin.corpus.repositories())
             command = [sys.executable, str(ROOT / "perf/blueprint_fetch.py"), "--api", url, "--repos", names]
             command += ["--token", DEFAULT_TOKEN, "--mongo", self.mongo_uri]
             found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-        self.row("calls cold", BLUEPRINT, SHARE * found["calls"], "calls")
-        self.row("points cold", BLUEPRINT, SHARE * found["calls"], "points")
-        self.row("seconds cold", BLUEPRINT, SHARE * found["seconds"], "s")
+        self.row("calls cold", BLUEPRINT_FETCH, FETCH_SHARE * found["calls"], "calls")
+        self.row("points cold", BLUEPRINT_FETCH, FETCH_SHARE * found["calls"], "points")
+        self.row("seconds cold", BLUEPRINT_FETCH, FETCH_SHARE * found["seconds"], "s")
         for what in ("calls cold", "seconds cold"):
             ours, theirs = (float(row["value"]) for row in self.rows if row["what"] == what)
             print(f"  {what}: {theirs / ours:.1f} times less than the blueprint")

@@ -35,9 +35,8 @@ TEMPLATE_ROWS = 3_000
 FIXED_ROWS = 500
 ROWS_A_FILE = 250_000
 VOCABULARY = 2_000
-FIXED_NOISE = (
-    0.2  # what a run differs from the next one by, of the fixed cost: less beyond it is no cost of rows
-)
+# What a run differs from the next one by, of the fixed cost: less beyond it is no cost of rows.
+FIXED_NOISE = 0.2
 BLUEPRINT_BYTES = 8 * 1024**3
 BLUEPRINT_SECONDS = 900
 Row = dict[str, Any]

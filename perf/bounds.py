@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 EXIT_MISSED = 5
-BLUEPRINT_FETCH = "blueprint (every 10th measured, times 10)"
+FETCH_SHARE = 10
+# The page has no other room to say how its figures came about.
+BLUEPRINT_FETCH = f"blueprint (every {FETCH_SHARE}th measured, times {FETCH_SHARE})"
 Row = dict[str, Any]
 Figures = Mapping[tuple[str, str], float]
 """Values by (what, who)."""
@@ -34,6 +36,16 @@ class Verdict:
     limit: str
     value: float | None
     met: bool | None
+
+    @property
+    def found(self) -> str:
+        """The value, to read."""
+        return "not measured" if self.value is None else f"{self.value:,.4g}"
+
+    @property
+    def word(self) -> str:
+        """Whether it is met, to read."""
+        return {True: "met", False: "MISSED", None: "-"}[self.met]
 
 
 def _figure(what: str, who: str = "ours") -> Callable[[Figures], float]:
@@ -121,13 +133,7 @@ def report(bench: str, rows: Sequence[Row]) -> int:
     verdicts = judge(bench, rows)
     print("expected:")
     for one in verdicts:
-        found = "not measured" if one.value is None else f"{one.value:,.4g}"
-        print(f"  {one.says:<74} {one.limit:>14}: {found:>12} {shown(one)}")
+        print(f"  {one.says:<74} {one.limit:>14}: {one.found:>12} {one.word}")
     missed = sum(one.met is False for one in verdicts)
     print(f"{bench}: {missed} of {len(verdicts)} expectations missed" if missed else f"{bench}: none missed")
     return EXIT_MISSED if missed else 0
-
-
-def shown(verdict: Verdict) -> str:
-    """As a word."""
-    return {True: "met", False: "MISSED", None: "-"}[verdict.met]

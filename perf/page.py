@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bounds import judge, shown
+from bounds import judge
 
 ROOT = Path(__file__).resolve().parent.parent
 Row = dict[str, Any]
@@ -36,8 +36,7 @@ def expectations(bench: str, rows: Sequence[Row]) -> str:
     """What was expected of the benchmark, and what came of it."""
     lines = ["| expected | limit | found | |", "| --- | --- | --- | --- |"]
     for one in judge(bench, rows):
-        found = "not measured" if one.value is None else f"{one.value:,.4g}"
-        lines.append(f"| {one.says} | {one.limit} | {found} | {shown(one)} |")
+        lines.append(f"| {one.says} | {one.limit} | {one.found} | {one.word} |")
     return "\n".join(lines)
 
 
