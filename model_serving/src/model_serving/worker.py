@@ -203,9 +203,8 @@ class EventWorker(Worker):  # type: ignore[misc]
         self.connections: dict[int, Connection] = {}
         self.finished: deque[tuple[Connection, Handled]] = deque()
         self.joined: deque[tuple[Connection, Request]] = deque()
-        self.queued: deque[Connection] = (
-            deque()
-        )  # those that have sent the next request ahead of the answer before
+        # Those that have sent the next request ahead of the answer before.
+        self.queued: deque[Connection] = deque()
         # One buffer for all: a new one of this size for each read would come from the kernel and go back to it.
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.accepting = False
