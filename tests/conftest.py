@@ -17,6 +17,7 @@ from typing import IO, Any
 from urllib.request import urlopen
 
 import pytest
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SECONDS = 600
@@ -33,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    # How long one example takes depends on what else the machine does.
+    settings.register_profile("tests", deadline=None)
+    settings.load_profile("tests")
     # A shell starts background jobs with SIGINT ignored, and so would be every process that the tests interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -119,11 +119,14 @@ import signal, sys, time
 from pathlib import Path
 import pymongo
 from local_setup import mongodb
-signal.signal(signal.SIGINT, lambda *_: None)
+asked = []
+signal.signal(signal.SIGINT, lambda *_: asked.append(True))
 server = mongodb.start(Path(sys.argv[1]))
 client = pymongo.MongoClient(server.uri, serverSelectionTimeoutMS=2000)
 print("ready", flush=True)
-time.sleep(2)  # the signal comes now
+while not asked:
+    time.sleep(0.01)
+time.sleep(0.5)  # a database that took the signal for its own would be gone by then
 client["a"]["b"].insert_one({"_id": "the unit of work that is being finished"})
 server.stop()
 print("finished", flush=True)
