@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,73 @@ def test_trouble_after_promotion_rolls_back_by_itself(serving: Serving) -> None:
         eventually(lambda: serving.active() == second, 180, "the switch")
         endings.outcome = answers(gate=0, watch=1)
         serving.wait("Degraded", first)
+
+
+@contextmanager
+def a_version_short_of_a_pod(serving: Serving, image: str) -> Iterator[None]:
+    """Take one pod of a version and let no successor start meanwhile, as on full nodes."""
+    nodes = [node["metadata"]["name"] for node in serving.cluster.items("node", "default")]
+    serving.cluster.kubectl("cordon", *nodes)
+    try:
+        lost = next(
+            pod["metadata"]["name"]
+            for pod in serving.cluster.items("pod", NAMESPACE, "app.kubernetes.io/name=model-serving")
+            if pod["spec"]["containers"][0]["image"] == image
+        )
+        serving.cluster.kubectl("-n", NAMESPACE, "delete", "pod", lost)
+        yield
+    finally:
+        serving.cluster.kubectl("uncordon", *nodes)
+
+
+def analysed(serving: Serving, when: str) -> str | None:
+    """How the analysis before ("pre") or after ("post") the promotion stands."""
+    phase: str | None = serving.status()["blueGreen"].get(f"{when}PromotionAnalysisRunStatus", {}).get("status")
+    return phase
+
+
+def assert_undecided(serving: Serving, when: str, seconds: float = 15) -> None:
+    """For some seconds the analysis before or after the promotion goes on."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert analysed(serving, when) == "Running", everything(serving)
+        time.sleep(1)
+
+
+# Argo Rollouts before 1.8.4 ended the analysis as successful in both: a new version was promoted because it lost a pod.
+def test_a_preview_that_loses_a_pod_is_still_judged(serving: Serving) -> None:
+    first = serving.active()
+    second = serving.deploy("a")
+    eventually(lambda: analysis_pods(serving), 180, "the analysis pod")
+    with a_version_short_of_a_pod(serving, second):
+        assert_undecided(serving, "pre")
+    with PodEndings(serving.cluster, answers(gate=1)):
+        serving.wait("Degraded", first)
+
+
+def test_an_active_version_that_loses_a_pod_is_still_watched(serving: Serving) -> None:
+    first = serving.active()
+    second = serving.deploy("b")
+    with PodEndings(serving.cluster, answers(gate=0, watch=None)) as endings:
+        serving.wait("Paused")
+        serving.plugin("promote", "model-serving")
+        eventually(lambda: analysed(serving, "post") == "Running", 180, "the watch")
+        with a_version_short_of_a_pod(serving, second):
+            assert_undecided(serving, "post")
+        endings.outcome = answers(gate=0, watch=1)
+        serving.wait("Degraded", first)
+
+
+def test_an_eviction_after_promotion_rolls_nothing_back(serving: Serving) -> None:
+    second = serving.deploy("9")
+    with PodEndings(serving.cluster, answers(gate=0, watch=None)) as endings:
+        serving.wait("Paused")
+        serving.plugin("promote", "model-serving")
+        eventually(lambda: analysed(serving, "post") == "Running", 180, "the watch")
+        successor_of_the_evicted(serving)
+        endings.outcome = answers(gate=0, watch=0)
+        eventually(lambda: analysed(serving, "post") == "Successful", 180, "the watch's end")
+        serving.wait("Healthy", second)
 
 
 def test_the_manifests_pass_the_plugins_own_lint(argo_apps: Path, tmp_path: Path) -> None:
