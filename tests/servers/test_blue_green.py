@@ -301,7 +301,9 @@ def a_version_short_of_a_pod(serving: Serving, image: str) -> Iterator[None]:
 
 def analysed(serving: Serving, when: str) -> str | None:
     """How the analysis before ("pre") or after ("post") the promotion stands."""
-    phase: str | None = serving.status()["blueGreen"].get(f"{when}PromotionAnalysisRunStatus", {}).get("status")
+    phase: str | None = (
+        serving.status()["blueGreen"].get(f"{when}PromotionAnalysisRunStatus", {}).get("status")
+    )
     return phase
 
 
