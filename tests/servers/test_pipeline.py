@@ -69,6 +69,7 @@ def test_spark_executors_are_admitted_and_one_of_them_completes_the_job(jobs: Jo
         SPARK_EXECUTOR_MEMORY="1g",
         SPARK_CONF=",".join(["spark.driver.bindAddress=127.0.0.1", *(f"{p}={free_port()}" for p in ports)]),
         PREPROCESS_RUN_ID="on-kubernetes",
+        JAVA_TOOL_OPTIONS="-Djava.awt.headless=true",
     )
     driver = driver_pod.start(services.folder / "log")
     executor: Process | None = None
@@ -82,6 +83,9 @@ def test_spark_executors_are_admitted_and_one_of_them_completes_the_job(jobs: Jo
         assert pod["spec"]["serviceAccountName"] == "spark-executor"
         assert pod["spec"]["automountServiceAccountToken"] is False
         assert container["args"] == ["executor"]
+        # It trusts the same private authority as its driver.
+        assert {"name": "JAVA_TOOL_OPTIONS", "value": "-Djava.awt.headless=true"} in container["env"]
+        assert {"name": "ca", "mountPath": "/run/ca", "readOnly": True} in container["volumeMounts"]
         # The restricted level admitted it, and no secret stands in it.
         for secret in (services.secret_key, services.access_key):
             assert secret not in json.dumps(pod)
