@@ -300,6 +300,37 @@ def test_large_bodies_are_answered_one_at_a_time_beside_the_loop() -> None:
     close_worker(worker, ends)
 
 
+class Following(Joining):
+    """An application whose next request arrives while one is read."""
+
+    def __init__(self, clients: list[socket.socket]) -> None:
+        super().__init__()
+        self.clients = iter(clients)
+
+    def joins(self, request: Any) -> bool:
+        for client in self.clients:
+            client.sendall(post(b"x"))
+            break
+        return True
+
+
+@pytest.mark.parametrize(("most", "counts"), [(64, [5]), (3, [3, 2])])
+def test_requests_that_arrive_while_others_are_read_are_answered_with_them(
+    most: int, counts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_serving.worker.MOST_GATHERED", most)
+    ends = [socket.socketpair() for _ in range(5)]
+    app = Following([theirs for _, theirs in ends[1:]])
+    worker = make_worker(app)
+    for pair in ends:
+        feed(worker, pair, b"")
+    ends[0][1].sendall(post(b"x"))
+    for _ in counts:
+        worker._turn(0)
+    assert app.counts == counts
+    close_worker(worker, ends)
+
+
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_a_client_that_says_it_sends_no_more_gets_its_answers(
     ahead: int, monkeypatch: pytest.MonkeyPatch
