@@ -122,7 +122,7 @@ MLFLOW_PORT ?= 5000
 
 # --- tests ------------------------------------------------------------------------------------------
 
-# Each environment tests the packages that run in it. Extra pytest arguments: make test ARGS='-k norms'.
+# Each environment tests the packages that run in it. Extra pytest arguments: make test-model_serving ARGS='-k norms'.
 ARGS ?=
 TESTS_data_fetch := tests/stage_runtime tests/github_client tests/data_fetch
 TESTS_spark_preprocess := tests/spark_preprocess
@@ -131,18 +131,27 @@ TESTS_model_serving := tests/pr_features tests/model_registry tests/model_servin
 TESTS_drift_detection := tests/drift_detection
 TESTS_perf := tests/perf
 TESTS_local := tests/local_setup tests/contract tests/system
-TESTED := $(STAGES) perf local
-TESTED_LONG := data_fetch spark_preprocess ml_training model_serving local
+# Two at a time, the longest first. One that fails stops no other; what one printed comes in one piece at its end.
+TESTED := local model_serving $(filter-out model_serving,$(STAGES)) perf
+TESTED_LONG := local data_fetch model_serving ml_training spark_preprocess
+TEST_JOBS ?= 2
+SIDE_BY_SIDE = $(MAKE) --jobs=$(TEST_JOBS) --output-sync=target --keep-going
+# A line that make takes for another make (+) is printed at once.
+SAY_BEGUN = +@echo "$@ begins"
 
 .PHONY: test test-long $(TESTED:%=test-%) $(TESTED_LONG:%=test-long-%)
-test: setup .venv/ml_training/.evaluation $(TESTED:%=test-%) ## every test that needs no cluster, at short sizes [PR_DATA_DIR=folder of real pull requests]
+test: setup .venv/ml_training/.evaluation ## every test that needs no cluster, at short sizes [PR_DATA_DIR=folder of real pull requests]
+	+@$(SIDE_BY_SIDE) $(TESTED:%=test-%)
 
-test-long: setup .venv/ml_training/.evaluation $(TESTED_LONG:%=test-long-%) ## the large ones: histories, fuzz, reloads, peers, browser
+test-long: setup .venv/ml_training/.evaluation ## the large ones: histories, fuzz, reloads, peers, browser
+	+@$(SIDE_BY_SIDE) $(TESTED_LONG:%=test-long-%)
 
 $(TESTED:%=test-%): test-%:
+	$(SAY_BEGUN)
 	.venv/$*/bin/python $(PYTEST) $(TESTS_$*) $(ARGS)
 
 $(TESTED_LONG:%=test-long-%): test-long-%:
+	$(SAY_BEGUN)
 	.venv/$*/bin/python $(PYTEST) $(TESTS_$*) -m long $(ARGS)
 
 .PHONY: test-delivery
