@@ -20,7 +20,7 @@ LARGEST_SHARE = 0.3
 START = 1_577_836_800  # 2020-01-01
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pulls(spark: SparkSession) -> Iterator[DataFrame]:
     """Over two years; the large repository has 3,000 authors and a bot that opens every tenth of its pull requests."""
     # So few bytes would be put together again; a million rows would not.
@@ -45,6 +45,14 @@ def pulls(spark: SparkSession) -> Iterator[DataFrame]:
         spark.conf.set(name, value or "true")
 
 
+@pytest.fixture(scope="module")
+def steps(pulls: DataFrame) -> tuple[DataFrame, DataFrame, DataFrame]:
+    """Split, author history and monthly norms of ``pulls``, computed once."""
+    split = with_split(pulls).localCheckpoint()
+    known = history.with_author_history(split).localCheckpoint()
+    return split, known, history.monthly_norms(known).localCheckpoint()
+
+
 def largest_share(frame: DataFrame) -> float:
     """Of the rows: those that one task ends with."""
     placed = frame.withColumn("task", f.spark_partition_id()).localCheckpoint()
@@ -52,10 +60,10 @@ def largest_share(frame: DataFrame) -> float:
     return float(max(counts) / sum(counts))
 
 
-def test_no_task_gets_a_large_repository_alone(pulls: DataFrame) -> None:
-    split = with_split(pulls).localCheckpoint()
-    known = history.with_author_history(split).localCheckpoint()
-    norms = history.monthly_norms(known).localCheckpoint()
+def test_no_task_gets_a_large_repository_alone(
+    pulls: DataFrame, steps: tuple[DataFrame, DataFrame, DataFrame]
+) -> None:
+    split, known, norms = steps
     documents = pulls.withColumn("document", f.lit("{}")).select("pr_id", "document").localCheckpoint()
     for name, step in {
         "split": split,
@@ -72,10 +80,8 @@ def test_no_task_gets_a_large_repository_alone(pulls: DataFrame) -> None:
     assert largest_share(pulls.repartition(PARTITIONS, "repo_key")) >= 0.5
 
 
-def test_joined_rows_are_all_there(spark: SparkSession, pulls: DataFrame) -> None:
-    split = with_split(pulls).localCheckpoint()
-    known = history.with_author_history(split).localCheckpoint()
-    norms = history.monthly_norms(known).localCheckpoint()
+def test_joined_rows_are_all_there(pulls: DataFrame, steps: tuple[DataFrame, DataFrame, DataFrame]) -> None:
+    _, known, norms = steps
     joined = _with_history(pulls.select("pr_id"), known, norms, PARTITIONS)
     assert joined.count() == ROWS
     assert joined.where("author_opened > 2000").count() > 0
