@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from artifact import pull_request
-from model_serving.worker import TOGETHER_BYTES
+from model_serving.event_loop import TOGETHER_BYTES
 from service_process import exchange
 from werkzeug.test import Client
 

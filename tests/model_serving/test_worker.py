@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from artifact import pull_request
 from gunicorn.config import Config
-from model_serving.worker import Connection, EventWorker
+from model_serving.connection import Connection
+from model_serving.worker import EventWorker
 from service_process import ServiceProcess
 from werkzeug.wsgi import ClosingIterator
 
@@ -174,7 +175,6 @@ def test_continue_waits_for_the_answer_before_it(start: Any, body: bytes) -> Non
 def make_worker(app: Any) -> EventWorker:
     """A worker that stands but does not run."""
     worker = EventWorker(1, os.getppid(), [], app, 30, Config(), logging.getLogger("worker"))
-    worker.selector = selectors.DefaultSelector()
     worker.PIPE = os.pipe()
     worker.load_wsgi()
     worker._begin()
@@ -185,25 +185,24 @@ def feed(worker: EventWorker, ends: tuple[socket.socket, socket.socket], data: b
     """What the worker has received from the second end by the first."""
     ours, theirs = ends
     ours.setblocking(False)
-    connection = worker.connections.get(ours.fileno()) or Connection(ours, ("", 0), worker.limits)
-    worker.connections[ours.fileno()] = connection
-    worker._watch(connection)
+    connection = worker.loop.connections.get(ours.fileno()) or worker.loop.add(ours, ("", 0))
     while data:
         sent = theirs.send(data[:60_000])
         data = data[sent:]
-        worker._receive(connection)
+        worker.loop.receive(connection)
     return connection
 
 
 def close_worker(worker: EventWorker, ends: list[tuple[socket.socket, socket.socket]]) -> None:
-    worker.pool.shutdown()
-    worker.large.shutdown()
+    threads = worker.loop.threads
+    threads._pool.shutdown()
+    threads._large.shutdown()
     for pair in ends:
         for end in pair:
             end.close()
-    for descriptor in (*worker.PIPE, worker.wake_read, worker.wake_write):
+    for descriptor in (*worker.PIPE, threads.wake, threads._write):
         os.close(descriptor)
-    worker.selector.close()
+    worker.loop.selector.close()
     worker.tmp.close()
 
 
@@ -234,23 +233,23 @@ def test_complete_bodies_that_wait_count_as_memory() -> None:
     ends = [socket.socketpair() for _ in range(4)]
     whole = post(b"x" * 100_000)
     worked, waiting = feed(worker, ends[0], whole), feed(worker, ends[1], whole)
-    assert worker.buffered == 200_000  # one in the thread, one for it
+    assert worker.loop.buffered == 200_000  # one in the thread, one for it
     part = feed(worker, ends[2], whole[:-1])
-    assert worker.buffered > worker.most_buffered and not part.events  # paused
-    assert worker._too_late(part).status == 503  # for no fault of its sender
+    assert worker.loop.buffered > worker.application.most_buffered and not part.events  # paused
+    assert worker.deadlines.too_late(part).status == 503  # for no fault of its sender
     small = feed(worker, ends[3], whole[:1000])
     assert small.events  # a small one goes on
-    worker._close(small)
-    assert worker.buffered == waiting.held + worked.held + part.held == 299_999
+    worker.loop.close(small)
+    assert worker.loop.buffered == waiting.held + worked.held + part.held == 299_999
     app.go.set()
-    wait_for(lambda: len(worker.finished) == 2)
-    worker._woken(None)
-    assert worker.buffered == part.held == 99_999
-    worker._expire(part, time.monotonic())
+    wait_for(lambda: len(worker.loop.threads.finished) == 2)
+    worker.loop._finished(None)
+    assert worker.loop.buffered == part.held == 99_999
+    worker.deadlines.expire(part, time.monotonic())
     assert part.events  # there is room again
-    assert worker._too_late(part).status == 408
-    worker._close(part)
-    assert worker.buffered == 0
+    assert worker.deadlines.too_late(part).status == 408
+    worker.loop.close(part)
+    assert worker.loop.buffered == 0
     close_worker(worker, ends)
 
 
@@ -286,16 +285,16 @@ def test_large_bodies_are_answered_one_at_a_time_beside_the_loop() -> None:
     worker = make_worker(app)
     ends = [socket.socketpair() for _ in range(6)]
     large = [feed(worker, pair, post(b"x" * 2_100_000)) for pair in ends[:2]]
-    assert not worker.joined and all(connection.busy for connection in large)
+    assert not worker.loop.joined and all(connection.busy for connection in large)
     joined = [feed(worker, pair, post(b"x" * 900_000)) for pair in ends[2:5]]
     small = feed(worker, ends[5], post(b"x"))
-    worker._answer_together()  # no more bytes than the others may wait for
+    worker.loop._answer_together()  # no more bytes than the others may wait for
     assert app.counts == [2] and [connection.busy for connection in joined] == [False, False, True]
-    worker._answer_together()
+    worker.loop._answer_together()
     assert app.counts == [2, 2] and not small.busy and all(connection.busy for connection in large)
     app.go.set()
-    wait_for(lambda: len(worker.finished) == 2)
-    worker._woken(None)
+    wait_for(lambda: len(worker.loop.threads.finished) == 2)
+    worker.loop._finished(None)
     assert app.most_running == 1 and not any(connection.busy for connection in large)
     close_worker(worker, ends)
 
@@ -318,7 +317,7 @@ class Following(Joining):
 def test_requests_that_arrive_while_others_are_read_are_answered_with_them(
     most: int, counts: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model_serving.worker.MOST_GATHERED", most)
+    monkeypatch.setattr("model_serving.event_loop.MOST_GATHERED", most)
     ends = [socket.socketpair() for _ in range(5)]
     app = Following([theirs for _, theirs in ends[1:]])
     worker = make_worker(app)
@@ -326,7 +325,7 @@ def test_requests_that_arrive_while_others_are_read_are_answered_with_them(
         feed(worker, pair, b"")
     ends[0][1].sendall(post(b"x"))
     for _ in counts:
-        worker._turn(0)
+        worker.loop.turn(0)
     assert app.counts == counts
     close_worker(worker, ends)
 
@@ -336,7 +335,7 @@ def test_a_client_that_says_it_sends_no_more_gets_its_answers(
     ahead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "model_serving.worker.TOGETHER_BYTES", 2000
+        "model_serving.event_loop.TOGETHER_BYTES", 2000
     )  # so two a turn, the others see the end first
     worker = make_worker(Joining())
     ends = [socket.socketpair() for _ in range(5)]
@@ -344,8 +343,8 @@ def test_a_client_that_says_it_sends_no_more_gets_its_answers(
         feed(worker, pair, b"")
         pair[1].sendall(post(b"x" * 900) * ahead)
         pair[1].shutdown(socket.SHUT_WR)
-    while worker.connections:
-        worker._turn(0)
+    while worker.loop.connections:
+        worker.loop.turn(0)
     for _, theirs in ends:
         data = b""
         while part := theirs.recv(65536):
@@ -382,9 +381,9 @@ def test_an_answer_is_done_with_when_it_is_sent(inline: bool) -> None:
     worker = make_worker(app)
     feed(worker, ends, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     if not inline:
-        wait_for(lambda: len(worker.finished) == 1)
+        wait_for(lambda: len(worker.loop.threads.finished) == 1)
         assert not app.sent
-        worker._woken(None)
+        worker.loop._finished(None)
     assert app.sent.endswith(b"done")
     close_worker(worker, [ends])
 
@@ -414,14 +413,14 @@ def test_many_requests_sent_ahead_hold_nobody_up() -> None:
     probe = feed(worker, ends[3], b"")
     for number in range(1, 6):
         ends[3][1].sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
-        worker._turn(0)
+        worker.loop.turn(0)
         assert app.paths.count("/health") == number and not probe.out
         assert app.paths.count("/many") <= 3 + 5 * number
-    while worker.queued:
-        worker._turn(0)
+    while worker.loop.queued:
+        worker.loop.turn(0)
     # All are answered in the end, and their connections are read again.
     assert app.paths.count("/many") == 300
-    assert all(connection.events == selectors.EVENT_READ for connection in worker.connections.values())
+    assert all(connection.events == selectors.EVENT_READ for connection in worker.loop.connections.values())
     close_worker(worker, ends)
 
 
@@ -432,7 +431,7 @@ def test_a_body_that_runs_in_the_loop_alone_is_small() -> None:
     ends = [socket.socketpair()]
     assert feed(worker, ends[0], post(b"x" * 300_000)).busy  # else it would have waited here
     app.go.set()
-    wait_for(lambda: len(worker.finished) == 1)
+    wait_for(lambda: len(worker.loop.threads.finished) == 1)
     close_worker(worker, ends)
 
 
@@ -496,7 +495,7 @@ def test_silent_connections_make_room_for_new_ones(start: Any, body: bytes) -> N
 def test_a_connection_whose_request_has_come_is_not_replaced() -> None:
     app = Idle()
     worker = make_worker(app)
-    worker.most_connections = 2
+    worker.loop.door.most = 2
     ends = [socket.socketpair() for _ in range(2)]
     first, second = (feed(worker, pair, b"") for pair in ends)
     ends[0][1].sendall(b"G")
@@ -506,16 +505,16 @@ def test_a_connection_whose_request_has_come_is_not_replaced() -> None:
             socket.create_connection(listener.getsockname()),
             socket.create_connection(listener.getsockname()),
         ):
-            assert not worker._new_connection(listener)
-            worker._turn(0)
+            assert not worker.loop.door.take(listener)
+            worker.loop.turn(0)
             assert first.reader.in_request
-            assert worker._new_connection(listener)
+            assert worker.loop.door.take(listener)
             assert second.sock.fileno() < 0 < first.sock.fileno()
-            (third,) = (each for each in worker.connections.values() if each is not first)
+            (third,) = (each for each in worker.loop.connections.values() if each is not first)
             for busy in (first, third):
                 busy.reader.in_request = True
-            assert not worker._new_connection(listener)
-            assert not worker.accepting and len(worker.connections) == 2
+            assert not worker.loop.door.take(listener)
+            assert not worker.loop.door.accepting and len(worker.loop.connections) == 2
             third.sock.close()
     close_worker(worker, ends)
 

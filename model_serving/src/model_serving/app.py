@@ -55,7 +55,7 @@ class Parts:
 
 
 class Application:
-    """The Flask application with what the worker asks of it (see worker.EventWorker)."""
+    """The Flask application with what the worker asks of it (see hosting.HostedApplication)."""
 
     def __init__(self, flask: Flask, parts: Parts, predict: Predict) -> None:
         settings = parts.service.settings
