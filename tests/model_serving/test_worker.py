@@ -235,7 +235,7 @@ def test_complete_bodies_that_wait_count_as_memory() -> None:
     worked, waiting = feed(worker, ends[0], whole), feed(worker, ends[1], whole)
     assert worker.loop.buffered == 200_000  # one in the thread, one for it
     part = feed(worker, ends[2], whole[:-1])
-    assert worker.loop.buffered > worker.application.most_buffered and not part.events  # paused
+    assert worker.loop.buffered > worker.loop.most_buffered and not part.events  # paused
     assert worker.deadlines.too_late(part).status == 503  # for no fault of its sender
     small = feed(worker, ends[3], whole[:1000])
     assert small.events  # a small one goes on

@@ -49,6 +49,7 @@ class EventLoop:
     ) -> None:
         self.application, self.selector, self.draining = application, selector, draining
         self.joins, self.runs_inline = application.joins, application.runs_inline
+        self.most_buffered = application.most_buffered
         self.door = Door(self, listeners, most=application.most_connections, shared=shared)
         self.woken = 0.0  # from the last wait for events
         self.late = False  # it was long ago when this look for events began
@@ -112,9 +113,7 @@ class EventLoop:
 
     def must_pause(self, connection: Connection) -> bool:
         """Whether there is no room for the rest of its large body."""
-        return (
-            self.buffered > self.application.most_buffered and connection.reader.body_bytes > LARGE_BODY_BYTES
-        )
+        return self.buffered > self.most_buffered and connection.reader.body_bytes > LARGE_BODY_BYTES
 
     def _ready(self, connection: Connection, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
