@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ml_training.storage import S3Access
+from ml_training.tracking import Tracking
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -90,6 +92,18 @@ def test_two_processes_train_one_network(trained: Any, tmp_path: Path) -> None:
     assert len(finished) == 1
 
 
+def wait_for_an_epoch(tracking_uri: str, process: "subprocess.Popen[str]") -> None:
+    """Until the training with seed 77 has told MLflow of its first epoch."""
+    client = Tracking(tracking_uri, "pr-anomaly", S3Access())
+    deadline = time.monotonic() + 120
+    while True:
+        runs = client.client.search_runs([client.experiment_id], "params.seed = '77'")
+        if any("loss" in run.data.metrics for run in runs):
+            return
+        assert process.poll() is None and time.monotonic() < deadline, "no epoch, and so nothing to save"
+        time.sleep(0.1)
+
+
 def test_sigterm_saves_and_ends_with_4(
     trained: Any, run_command: Any, resumed_from: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,7 +121,7 @@ def test_sigterm_saves_and_ends_with_4(
         for line in process.stdout:
             seen.append(line)
             if '"event": "rows"' in line:
-                time.sleep(2)
+                wait_for_an_epoch(trained.tracking_uri, process)
                 process.send_signal(signal.SIGTERM)
     assert process.returncode == 4, "".join(seen)
     # Saved because it was told to end, not because it was time to.
