@@ -606,7 +606,8 @@ def test_a_worker_that_dies_is_replaced(start: Any) -> None:
         workers = service.get("/model")[1]["workers"]
         if victim not in pids and {worker["pid"] for worker in workers} == set(pids) and len(pids) == 2:
             return
-    raise AssertionError(service.log)
+    arbiter = Path(f"/proc/{service.process.pid}/status").read_text()
+    raise AssertionError(f"{victim} was killed, now there are {pids}\n{service.log}\n{arbiter}")
 
 
 def test_connections_opened_at_once_are_shared_by_the_workers(start: Any) -> None:
