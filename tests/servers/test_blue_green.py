@@ -183,7 +183,7 @@ def test_a_failed_analysis_promotes_nothing_even_when_told_to(serving: Serving, 
 
 
 def analysis_pods(serving: Serving) -> set[str]:
-    """Names of running pods of the gate."""
+    """Names of running pods of the gate or the watch."""
     pods = serving.cluster.items("pod", NAMESPACE, "app.kubernetes.io/name=perf")
     return {pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running"}
 

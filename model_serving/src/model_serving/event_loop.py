@@ -25,8 +25,10 @@ LARGE_BODY_BYTES = 64 * 1024
 # there alone: text costs most, 0.2 s a megabyte. A list of 100 real pull requests has 1.6 MB.
 TOGETHER_BYTES = 2 * 1024 * 1024
 ALONE_BYTES = 256 * 1024
-# Most requests that are gathered before they are answered: more of them together would be no cheaper.
+# Most requests that are gathered before they are answered, more of them together would be no cheaper, and how long:
+# requests that are answered while others are gathered take time, too, and their clients send the next ones.
 MOST_GATHERED = 64
+GATHER_SECONDS = 0.005
 # How long requests that were sent ahead of an answer are worked on in one turn, all connections together: a client that
 # sends thousands at once must not hold up others, nor a probe.
 AHEAD_SECONDS = 0.005
@@ -52,7 +54,7 @@ class EventLoop:
         self.most_buffered = application.most_buffered
         self.door = Door(self, listeners, most=application.most_connections, shared=shared)
         self.woken = 0.0  # from the last wait for events
-        self.late = False  # it was long ago when this look for events began
+        self.late = False  # the look before this one was long ago: what comes may have waited in the kernel
         self.connections: dict[int, Connection] = {}
         self.joined: deque[tuple[Connection, Request]] = deque()
         # Those that have sent the next request ahead of the answer before.
@@ -69,7 +71,9 @@ class EventLoop:
         self._look(0.0 if self.joined or self.queued else max(0.0, timeout))
         # Together they cost less, and who has several connections is often sending on the next one while this one is
         # read. Nothing is waited for: a look that brings no further request is the last.
-        while before < len(self.joined) < min(len(self.connections), MOST_GATHERED):
+        until = self.woken + GATHER_SECONDS
+        most = min(len(self.connections), MOST_GATHERED)
+        while before < len(self.joined) < most and time.monotonic() < until:
             before = len(self.joined)
             self._look(0.0)
         if self.joined:

@@ -172,7 +172,8 @@ def _kubernetes(settings: Settings) -> dict[str, str]:
     if settings.spark_executor_service_account:
         account = settings.spark_executor_service_account
         found["spark.kubernetes.authenticate.executor.serviceAccountName"] = account
-    # How the driver's Java comes to trust a private authority: executors read MongoDB and S3 too.
+    # How the driver's Java comes to trust a private authority: executors read MongoDB and S3 too. The password of a
+    # trust store, which may stand there, guards public certificates and nothing secret.
     if java_options := os.environ.get("JAVA_TOOL_OPTIONS"):
         found["spark.executorEnv.JAVA_TOOL_OPTIONS"] = java_options
     return found
