@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,3 +130,52 @@ def test_the_longer_of_two_secrets_is_hidden_whole() -> None:
 def test_the_process_has_one_redactor() -> None:
     register_secret("shared-secret")
     assert REDACTOR.text("shared-secret") == "***"
+
+
+KILLED_WHILE_IT_LOGS = """
+import io, os, signal
+from stage_runtime.logs import configure_logs, get_logger
+
+class Deadly(io.StringIO):
+    def write(self, text):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+configure_logs("arbiter")
+get_logger().info("before")
+if (child := os.fork()) == 0:
+    configure_logs("worker", stream=Deadly())
+    get_logger().info("last words")
+os.waitpid(child, 0)
+get_logger().info("after")
+"""
+
+FORKED_WHILE_A_THREAD_LOGS = """
+import io, os, sys, threading
+from stage_runtime.logs import configure_logs, get_logger
+
+begun, go = threading.Event(), threading.Event()
+
+class Slow(io.StringIO):
+    def write(self, text):
+        begun.set()
+        go.wait(60)
+
+configure_logs("arbiter", stream=Slow())
+threading.Thread(target=get_logger().info, args=("slow",)).start()
+begun.wait(60)
+if (child := os.fork()) == 0:
+    configure_logs("worker")
+    get_logger().info("after")
+    sys.stdout.flush()
+    os._exit(0)
+os.waitpid(child, 0)
+go.set()
+"""
+
+
+@pytest.mark.parametrize("program", [KILLED_WHILE_IT_LOGS, FORKED_WHILE_A_THREAD_LOGS])
+def test_no_process_waits_for_the_log_lines_of_another(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(done.stdout.splitlines()[-1])["event"] == "after"

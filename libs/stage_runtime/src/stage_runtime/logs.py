@@ -6,7 +6,9 @@ throughout.
 """
 
 import logging
+import os
 import sys
+import threading
 from typing import Any, Literal, TextIO, cast
 
 import structlog
@@ -23,6 +25,18 @@ KEYS_FIRST = ("time", "level", "stage", "run_id", "event")
 # What the process logs as; None until configure_logs was called, so that building settings alone
 # changes no logs.
 _current: tuple[str, str | None, TextIO | None] | None = None
+
+
+def _lock_of_this_process() -> None:
+    """tqdm's own lock is shared with forked processes: one that is killed while it logs would hold
+    it for ever, and every other process would stop at its next line.
+    """
+    tqdm.set_lock(threading.RLock())
+
+
+_lock_of_this_process()
+# A thread that logs at the moment of a fork does not exist in the child, to release it.
+os.register_at_fork(after_in_child=_lock_of_this_process)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
