@@ -196,7 +196,6 @@ def check_history(
 def histories(count: int) -> Any:
     return settings(
         max_examples=count,
-        deadline=None,
         derandomize=True,
         # Shrinking a failure takes minutes, longer than a test may: SHRINK=1 asks for it.
         phases=tuple(Phase) if os.environ.get("SHRINK") else (Phase.explicit, Phase.generate),

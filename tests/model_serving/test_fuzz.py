@@ -142,7 +142,6 @@ def strict_client(model: ServedModel) -> Client:
 @pytest.mark.parametrize("name", ["client", "strict_client"])
 @settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(value=JSON)

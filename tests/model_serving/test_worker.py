@@ -308,9 +308,8 @@ class Following(Joining):
 
     def joins(self, request: Any) -> bool:
         time.sleep(self.seconds)  # as if something else had been answered in between
-        for client in self.clients:
+        if client := next(self.clients, None):
             client.sendall(post(b"x"))
-            break
         return True
 
 

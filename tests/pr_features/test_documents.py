@@ -414,7 +414,7 @@ junk = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(rest_pull())), junk)
 def test_any_value_in_any_field_is_shaped_or_refused(field, value):
     """Never another exception, and what was shaped passes its own check unchanged."""

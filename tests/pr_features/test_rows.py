@@ -54,7 +54,7 @@ def value(document: dict[str, Any], name: str, history: History | None = None) -
     return float(row(document, history or History(), PROFILE).values[NAMES.index(name)])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(documents, histories)
 def test_every_value_is_in_its_range_and_missing_only_where_it_may_be(
     raw: dict[str, Any], history: History
@@ -68,7 +68,7 @@ def test_every_value_is_in_its_range_and_missing_only_where_it_may_be(
     jsonschema.validate(described, catalogue.json_schema())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(documents, histories), min_size=1, max_size=5))
 def test_rows_made_together_are_those_made_alone(raw: list[tuple[dict[str, Any], History]]) -> None:
     pairs = [(check(document | {"title": "fix parser"}), history) for document, history in raw]
@@ -84,7 +84,7 @@ def test_rows_made_together_are_those_made_alone(raw: list[tuple[dict[str, Any],
     assert list(zip(*[part.tolist() for part in found], strict=True)) == entries
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(documents, histories)
 def test_nothing_that_a_maintainer_does_later_is_seen(raw: dict[str, Any], history: History) -> None:
     later = {

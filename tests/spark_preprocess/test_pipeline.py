@@ -179,7 +179,6 @@ def test_documents_as_odd_as_the_contract_allows(
 
     @hypothesis_settings(
         max_examples=count,
-        deadline=None,
         database=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),
