@@ -188,15 +188,21 @@ def analysis_pods(serving: Serving) -> set[str]:
     return {pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running"}
 
 
+def for_seconds(seconds: float) -> Iterator[None]:
+    """A look a second, for what must stay as it is."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(1)
+
+
 def assert_not_promoted(serving: Serving, first: str, seconds: float = 5) -> None:
     """For some seconds, and although a person asks for it, the active Service stays where it is."""
     serving.plugin("promote", "model-serving")
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    for _ in for_seconds(seconds):
         assert serving.active() == first
         (run,) = serving.cluster.items("analysisrun", NAMESPACE)
         assert run["status"].get("phase") != "Successful"
-        time.sleep(1)
 
 
 def evict(serving: Serving, pod: str) -> None:
@@ -271,13 +277,29 @@ def test_abort_keeps_the_old_version_and_undo_brings_the_rollout_back(serving: S
         serving.wait("Healthy", first)
 
 
-def test_trouble_after_promotion_rolls_back_by_itself(serving: Serving) -> None:
-    first = serving.active()
-    second = serving.deploy("7")
+def analysed(serving: Serving, when: str) -> str | None:
+    """How the analysis before ("pre") or after ("post") the promotion stands."""
+    phase: str | None = (
+        serving.status()["blueGreen"].get(f"{when}PromotionAnalysisRunStatus", {}).get("status")
+    )
+    return phase
+
+
+@contextmanager
+def promoted(serving: Serving, digit: str) -> Iterator[tuple[str, PodEndings]]:
+    """A version that has passed the gate and is active, and the endings of pods, which let its watch go on."""
+    image = serving.deploy(digit)
     with PodEndings(serving.cluster, answers(gate=0, watch=None)) as endings:
         serving.wait("Paused")
         serving.plugin("promote", "model-serving")
-        eventually(lambda: serving.active() == second, 180, "the switch")
+        eventually(lambda: serving.active() == image, 180, "the switch")
+        eventually(lambda: analysed(serving, "post") == "Running", 180, "the watch")
+        yield image, endings
+
+
+def test_trouble_after_promotion_rolls_back_by_itself(serving: Serving) -> None:
+    first = serving.active()
+    with promoted(serving, "7") as (_, endings):
         endings.outcome = answers(gate=0, watch=1)
         serving.wait("Degraded", first)
 
@@ -299,20 +321,10 @@ def a_version_short_of_a_pod(serving: Serving, image: str) -> Iterator[None]:
         serving.cluster.kubectl("uncordon", *nodes)
 
 
-def analysed(serving: Serving, when: str) -> str | None:
-    """How the analysis before ("pre") or after ("post") the promotion stands."""
-    phase: str | None = (
-        serving.status()["blueGreen"].get(f"{when}PromotionAnalysisRunStatus", {}).get("status")
-    )
-    return phase
-
-
 def assert_undecided(serving: Serving, when: str, seconds: float = 15) -> None:
     """For some seconds the analysis before or after the promotion goes on."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    for _ in for_seconds(seconds):
         assert analysed(serving, when) == "Running", everything(serving)
-        time.sleep(1)
 
 
 # Argo Rollouts before 1.8.4 ended the analysis as successful in both: a new version was promoted because it lost a pod.
@@ -328,11 +340,7 @@ def test_a_preview_that_loses_a_pod_is_still_judged(serving: Serving) -> None:
 
 def test_an_active_version_that_loses_a_pod_is_still_watched(serving: Serving) -> None:
     first = serving.active()
-    second = serving.deploy("b")
-    with PodEndings(serving.cluster, answers(gate=0, watch=None)) as endings:
-        serving.wait("Paused")
-        serving.plugin("promote", "model-serving")
-        eventually(lambda: analysed(serving, "post") == "Running", 180, "the watch")
+    with promoted(serving, "b") as (second, endings):
         with a_version_short_of_a_pod(serving, second):
             assert_undecided(serving, "post")
         endings.outcome = answers(gate=0, watch=1)
@@ -340,11 +348,7 @@ def test_an_active_version_that_loses_a_pod_is_still_watched(serving: Serving) -
 
 
 def test_an_eviction_after_promotion_rolls_nothing_back(serving: Serving) -> None:
-    second = serving.deploy("9")
-    with PodEndings(serving.cluster, answers(gate=0, watch=None)) as endings:
-        serving.wait("Paused")
-        serving.plugin("promote", "model-serving")
-        eventually(lambda: analysed(serving, "post") == "Running", 180, "the watch")
+    with promoted(serving, "9") as (second, endings):
         successor_of_the_evicted(serving)
         endings.outcome = answers(gate=0, watch=0)
         eventually(lambda: analysed(serving, "post") == "Successful", 180, "the watch's end")
